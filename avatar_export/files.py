@@ -1,0 +1,88 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avatar_export.errors import UserError
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` through a temporary neighbour and one rename.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder next to ``target``; move its files into ``target`` on success only.
+
+    Files that ``target`` already holds stay, unless a new one has the same name. When the body
+    raises (or is interrupted), ``target`` is left as it was.
+
+    Raises:
+        UserError: ``target`` is a file, or its parent cannot be written.
+    """
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file", "name a folder with --out")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise UserError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        yield staging
+        _move_contents(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_contents(staging: Path, target: Path) -> None:
+    """Replace files of ``target`` by those of ``staging``, restoring the old ones on failure."""
+    existed = target.exists()
+    target.mkdir(exist_ok=True)
+    backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    moved: list[Path] = []
+    try:
+        for path in sorted(staging.iterdir()):
+            final = target / path.name
+            if final.exists():
+                final.replace(backup / path.name)
+            path.replace(final)
+            moved.append(final)
+    except BaseException:
+        for final in moved:
+            final.unlink(missing_ok=True)
+        for old in backup.iterdir():
+            old.replace(target / old.name)
+        if not existed:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(backup, ignore_errors=True)
