@@ -18,9 +18,12 @@ LEAKY_SLOPE = 0.2
 
 @dataclass(frozen=True)
 class AdaptiveParameter:
-    """Weight and bias that a projector predicts for one adaptive layer of one person.
+    """Weight and bias that a projector predicts for one adaptive layer.
 
-    ``weight`` is [B, C] for a norm and [B, C, C_in, 1, 1] for a convolution; ``bias`` is [B, C].
+    For a batch of people ``weight`` is [B, C] for a norm and [B, C, C_in, 1, 1] for a convolution,
+    and ``bias`` is [B, C], as the official code has them. For one person a graph may hold the
+    form in which its operators read them: [1, C, 1, 1] for weight and bias of a norm,
+    [C, C_in, 1, 1] and [C] for a convolution.
     """
 
     weight: Tensor
@@ -42,9 +45,8 @@ class AdaptiveBatchNorm2d(nn.Module):
         self.norm_layer = nn.BatchNorm2d(channels, eps=eps, affine=False)
 
     def forward(self, x: Tensor, parameter: AdaptiveParameter) -> Tensor:
-        scale = (parameter.weight + 1.0)[:, :, None, None]
         normed: Tensor = self.norm_layer(x)
-        return normed * scale + parameter.bias[:, :, None, None]
+        return normed * (_per_channel(parameter.weight) + 1.0) + _per_channel(parameter.bias)
 
 
 class AdaptiveSpadeBatchNorm2d(nn.Module):
@@ -69,10 +71,16 @@ def adaptive_conv(x: Tensor, parameter: AdaptiveParameter) -> Tensor:
     plain convolution, so that an export shows a Conv whose weight is an input.
     """
     weight, bias = parameter.weight, parameter.bias
+    if weight.ndim == 4:
+        return F.conv2d(x, weight, bias)
     if weight.shape[0] == 1:
-        return F.conv2d(x, weight[0], bias[0])
+        return F.conv2d(x, weight.reshape(weight.shape[1:]), bias.reshape(-1))
     out = torch.einsum("boi,bihw->bohw", weight[..., 0, 0], x.expand(weight.shape[0], -1, -1, -1))
     return out + bias[:, :, None, None]
+
+
+def _per_channel(x: Tensor) -> Tensor:
+    return x if x.ndim == 4 else x[:, :, None, None]
 
 
 def upsample(scale: float = 2) -> nn.Module:

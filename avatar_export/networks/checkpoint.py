@@ -115,8 +115,10 @@ def _normalised(left: dict[str, Tensor], key: str, expected: Tensor, name: str) 
         parts.append(tensor)
     weight, u, v = parts
     sigma = torch.dot(u, torch.mv(weight.reshape(rows, -1), v))
-    if not sigma.abs() > 0:
-        raise ModelError(f"{name}: spectral norm of {key} is zero, its weight is undefined")
+    if not 0 < sigma.abs() < torch.inf:
+        raise ModelError(
+            f"{name}: spectral norm of {key} is {float(sigma):g}, its weight undefined"
+        )
     return weight / sigma
 
 

@@ -68,9 +68,9 @@ class Projector(nn.Module):
             embeddings, self.grids, self.fc_blocks, strict=True
         ):
             grid = resize_embedding(embedding, size)
-            row = grid.reshape(grid.shape[0], rows, -1)
+            row = grid.reshape(grid.shape[0] * rows, -1)
             for kind, branch in zip(self.kinds, branches, strict=True):  # type: ignore[call-overload]
-                parameters.append(_parameter(kind, branch(row)))
+                parameters.append(_predict(kind, branch, row, (grid.shape[0], rows)))
         return parameters
 
 
@@ -80,20 +80,18 @@ def _factored(row_length: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _parameter(kind: str, rows: Tensor) -> AdaptiveParameter:
-    """[B, C, n + 1] -> weight [B, C] or [B, C, n, 1, 1], and bias [B, C]."""
-    weight, bias = rows[:, :, :-1], rows[:, :, -1]
-    if kind == "norm":
-        return AdaptiveParameter(weight[:, :, 0], bias)
-    return AdaptiveParameter(weight[..., None, None], bias)
+def _predict(
+    kind: str, branch: nn.Sequential, row: Tensor, shape: tuple[int, int]
+) -> AdaptiveParameter:
+    """Rows [B * C, R] -> weight [B, C] or [B, C, n, 1, 1], and bias [B, C]; shape is (B, C).
 
-
-def flatten(parameters: list[AdaptiveParameter]) -> list[Tensor]:
-    """Weight and bias of every parameter, in turn."""
-    return [tensor for p in parameters for tensor in (p.weight, p.bias)]
-
-
-def unflatten(tensors: list[Tensor] | tuple[Tensor, ...]) -> list[AdaptiveParameter]:
-    """Inverse of :func:`flatten`."""
-    pairs = zip(tensors[::2], tensors[1::2], strict=True)
-    return [AdaptiveParameter(weight, bias) for weight, bias in pairs]
+    The last layer is applied in two parts, so that nothing has to be cut apart after it.
+    """
+    first, second, last = branch
+    hidden = second(first(row))
+    matrix, offset = last.weight, last.bias
+    assert isinstance(matrix, Tensor) and isinstance(offset, Tensor)
+    weight = F.linear(hidden, matrix[:-1], offset[:-1])
+    bias = F.linear(hidden, matrix[-1:], offset[-1:]).reshape(shape)
+    full = shape if kind == "norm" else (*shape, weight.shape[1], 1, 1)
+    return AdaptiveParameter(weight.reshape(full), bias)

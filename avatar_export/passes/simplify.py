@@ -1,0 +1,83 @@
+"""onnxsim in a child process: constant folding, dead nodes, shape inference.
+
+A child, because its native core has crashed on models of others (daquexian/onnx-simplifier issues
+187, 206, 231): a crash must become one line, not the end of the caller.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from avatar_export.errors import ModelError
+from avatar_export.passes.base import STAMP, Pass
+
+# Batch norms are folded by our own pass, in double precision; what a target reads as one fused
+# operator must stay one; weights shared by several nodes must not be copied.
+_SKIPPED = ["fuse_bn_into_conv"]
+_TIMEOUT_S = 600
+
+_CHILD = """
+import sys, onnx, onnxsim
+source, target, folding_only, *skipped = sys.argv[1:]
+model, _ = onnxsim.simplify(
+    onnx.load(source),
+    perform_optimization=folding_only == "0",
+    skip_fuse_bn=True,
+    skipped_optimizers=skipped,
+    certify=False,
+)
+onnx.save(model, target)
+"""
+
+
+class Simplify(Pass):
+    """Let onnxsim do what it does well.
+
+    Args:
+        folding_only: only fold constants, no fusions: for a graph that our passes still read.
+    """
+
+    name = "onnxsim"
+
+    def __init__(self, folding_only: bool = False) -> None:
+        self.folding_only = folding_only
+
+    def apply(self, model: ir.Model) -> list[str]:
+        before = model.graph.num_nodes()
+        stamps = {n.name: n.metadata_props[STAMP] for n in model.graph if STAMP in n.metadata_props}
+        simplified = ir.from_proto(self._run(ir.to_proto(model)))
+        _adopt(model, simplified)
+        for node in model.graph:
+            if node.name in stamps:
+                node.metadata_props[STAMP] = stamps[node.name]
+        after = model.graph.num_nodes()
+        return [f"{before} nodes became {after}"] if after != before else []
+
+    def _run(self, proto: onnx.ModelProto) -> onnx.ModelProto:
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
+            onnx.save(proto, source)
+            flag = "1" if self.folding_only else "0"
+            command = [sys.executable, "-c", _CHILD, str(source), str(target), flag, *_SKIPPED]
+            try:
+                done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S)
+            except subprocess.TimeoutExpired as error:
+                raise ModelError(f"{self.name} did not end within {_TIMEOUT_S} s") from error
+            if done.returncode != 0 or not target.exists():
+                lines = done.stderr.decode(errors="replace").strip().splitlines()
+                raise ModelError(
+                    f"{self.name} failed (exit {done.returncode}): {lines[-1] if lines else ''}"
+                )
+            return onnx.load(target)
+
+
+def _adopt(model: ir.Model, other: ir.Model) -> None:
+    """Make ``model`` hold what ``other`` holds, so that callers keep their reference."""
+    model.graph = other.graph
+    model.ir_version = other.ir_version
