@@ -1,0 +1,300 @@
+"""The tables of one SDK version, and the targets, as typed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from avatar_export.errors import ModelError, UserError
+from avatar_export.resources import layer_whitelist
+from avatar_export.whitelist.clauses import Clauses, parse
+from avatar_export.whitelist.finding import CODES, Severity
+from avatar_export.whitelist.rows import Row, read_rows, read_toml
+from avatar_export.whitelist.target import Target
+from avatar_export.whitelist.view import NodeView
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """What the layer table says of one SNPE operation.
+
+    Attributes:
+        cells: ``yes``, ``no``, ``removed``, ``conflict`` or empty (not stated) by runtime column.
+    """
+
+    operation: str
+    cells: dict[str, str]
+    note: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """SNPE operations that an operator becomes when the condition holds; none when it is folded."""
+
+    operations: tuple[str, ...]
+    condition: Clauses
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """What the converter's page says of one ONNX operator.
+
+    Attributes:
+        listed: ``yes``, ``no`` (it is known to fail) or ``conflict`` (documents disagree).
+        versions: operator versions (``since_version``) in the list.
+        becomes: the first outcome whose condition holds counts.
+        requires: must hold, or the converter refuses the node.
+    """
+
+    operator: str
+    listed: str
+    versions: tuple[int, ...]
+    becomes: tuple[Outcome, ...]
+    requires: Clauses
+    note: str
+    source: str
+
+    def operations(self, node: NodeView, target: Target) -> tuple[str, ...]:
+        """SNPE operations that the node becomes. Raises ``UndeterminedError``."""
+        for outcome in self.becomes:
+            if not outcome.condition.failure(node, target):
+                return outcome.operations
+        return ()
+
+
+@dataclass(frozen=True)
+class LimitRow:
+    """One rule beyond the two tables.
+
+    Attributes:
+        kind: what ``subjects`` names: ONNX ``operator``, SNPE ``operation`` or graph ``input``.
+        runtimes: runtime columns that the rule binds.
+        severity: None for a fact that is recorded but gives no finding.
+    """
+
+    id: str
+    kind: str
+    subjects: frozenset[str]
+    runtimes: frozenset[str]
+    when: Clauses
+    requires: Clauses
+    code: str
+    severity: Severity | None
+    reason: str
+    fix: str
+    source: str
+
+    def binds(self, kind: str, subject: str, runtime: str) -> bool:
+        """Whether the rule speaks of the subject on the runtime column."""
+        return (
+            self.severity is not None
+            and self.kind == kind
+            and bool(self.subjects & {subject, "*"})
+            and bool(self.runtimes & {runtime, "*"})
+        )
+
+
+@dataclass(frozen=True)
+class SdkTables:
+    """All tables of one SDK version."""
+
+    version: str
+    operators: dict[str, OperatorRow]
+    layers: dict[str, LayerRow]
+    limits: tuple[LimitRow, ...]
+
+    def listed_versions(self, operator: str) -> tuple[int, ...]:
+        """Versions of the operator that the converter lists; empty when it has no translation."""
+        row = self.operators.get(operator)
+        return row.versions if row and row.listed != "no" else ()
+
+
+def known_sdks() -> tuple[str, ...]:
+    """SDK versions that have tables, oldest first."""
+    folders = [p.name for p in layer_whitelist().iterdir() if (p / "layers.csv").is_file()]
+    return tuple(sorted(folders, key=lambda name: tuple(map(int, name.split(".")))))
+
+
+@cache
+def load_sdk(version: str) -> SdkTables:
+    """Tables of one SDK version.
+
+    Raises:
+        UserError: there are none for this version.
+        ModelError: a table is damaged.
+    """
+    if version not in known_sdks():
+        raise UserError(f"no tables for SNPE {version}", f"known: {', '.join(known_sdks())}")
+    return read_sdk(layer_whitelist() / version)
+
+
+def read_sdk(folder: Path) -> SdkTables:
+    """Tables of one folder.
+
+    Raises:
+        ModelError: a file is missing, or a row is malformed; the message names file and row.
+    """
+    operators = _typed(folder / "onnx_ops.csv", _operator)
+    layers = _typed(folder / "layers.csv", _layer)
+    return SdkTables(
+        folder.name,
+        {row.operator: row for row in operators},
+        {row.operation: row for row in layers},
+        tuple(_typed(folder / "limits.csv", _limit)),
+    )
+
+
+def _typed(path: Path, convert: Callable[[Row], T]) -> list[T]:
+    typed = []
+    for row in read_rows(path):
+        try:
+            typed.append(convert(row))
+        except ModelError as error:
+            first = next(iter(row.values()))
+            raise ModelError(f"{path}: row {first}: {error.message}", error.hint) from error
+    return typed
+
+
+def _layer(row: Row) -> LayerRow:
+    text = {key: row[key] for key in ("operation", "note", "source")}
+    return LayerRow(**text, cells={k: v for k, v in row.items() if k not in text})
+
+
+def _operator(row: Row) -> OperatorRow:
+    return OperatorRow(
+        row["operator"],
+        row["listed"],
+        tuple(int(v) for v in row["versions"].split()),
+        tuple(_outcome(text) for text in row["becomes"].split(" else ")),
+        parse(row["requires"]),
+        row["note"],
+        row["source"],
+    )
+
+
+def _outcome(text: str) -> Outcome:
+    """Read ``Conv3d if rank(0 5 5)``; ``+`` joins operations, ``-`` stands for none."""
+    names, _, condition = text.partition(" if ")
+    operations = () if names == "-" else tuple(names.split("+"))
+    return Outcome(operations, parse(condition))
+
+
+def _limit(row: Row) -> LimitRow:
+    if row["code"] not in {*CODES, ""} or bool(row["code"]) == (row["severity"] == "note"):
+        raise ModelError(f"code {row['code']!r} does not fit severity {row['severity']}")
+    return LimitRow(
+        row["id"],
+        row["kind"],
+        frozenset(row["subject"].split()),
+        frozenset(row["runtimes"].split()),
+        parse(row["when"]),
+        parse(row["requires"]),
+        row["code"],
+        None if row["severity"] == "note" else Severity(row["severity"]),
+        row["reason"],
+        row["fix"],
+        row["source"],
+    )
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One row of the targets: hardware, and the SDK and runtime that are usual for it."""
+
+    chip: str
+    gpu: str
+    sdk: str
+    runtime: str
+    max_image_width: int
+    source: str
+
+
+@dataclass(frozen=True)
+class TargetsFile:
+    """The whole of ``targets.toml``: chips, and the ``layers.csv`` column of each runtime."""
+
+    default: str
+    runtimes: dict[str, str]
+    chips: dict[str, Chip]
+
+
+def read_targets(path: Path) -> TargetsFile:
+    """Chips and runtimes of a targets file.
+
+    Raises:
+        ModelError: a key is unknown or missing, or has the wrong type; the message names it.
+    """
+    raw = read_toml(path)
+    _expect(path, "the file", raw, {"default": str, "runtimes": dict, "targets": dict})
+    runtimes, chips = raw["runtimes"], raw["targets"]
+    assert isinstance(runtimes, dict) and isinstance(chips, dict)  # for mypy; checked above
+    types: dict[str, type] = {f.name: int if f.type == "int" else str for f in fields(Chip)}
+    for name, entry in runtimes.items():
+        _expect(path, f"runtime {name}", entry, {"column": str, "about": str})
+    for name, entry in chips.items():
+        _expect(path, f"target {name}", entry, types)
+        _one_of(path, f"target {name}: runtime", entry["runtime"], runtimes)
+    _one_of(path, "default", raw["default"], chips)
+    return TargetsFile(
+        str(raw["default"]),
+        {name: entry["column"] for name, entry in runtimes.items()},
+        {name: Chip(**entry) for name, entry in chips.items()},
+    )
+
+
+def _expect(path: Path, what: str, entry: object, types: dict[str, type]) -> None:
+    """Raise ``ModelError`` unless the entry is a table of exactly these keys and types."""
+    if not isinstance(entry, dict) or set(entry) != set(types):
+        raise ModelError(f"{path}: {what}: the keys must be {', '.join(types)}")
+    for key, kind in types.items():
+        if type(entry[key]) is not kind:
+            raise ModelError(f"{path}: {what}: {key} must be of type {kind.__name__}")
+
+
+def _one_of(path: Path, what: str, name: object, names: dict[str, object]) -> None:
+    if name not in names:
+        raise ModelError(f"{path}: {what} {name!r} is not in the file")
+
+
+@cache
+def _targets_file() -> TargetsFile:
+    return read_targets(layer_whitelist() / "targets.toml")
+
+
+def load_targets() -> dict[str, Target]:
+    """Every chip with its usual SDK and runtime, by name."""
+    file = _targets_file()
+    return {
+        name: Target(name=name, column=file.runtimes[chip.runtime], **vars(chip))
+        for name, chip in file.chips.items()
+    }
+
+
+def resolve_target(
+    name: str | None = None, sdk: str | None = None, runtime: str | None = None
+) -> Target:
+    """The named target, or the default one, with its SDK or runtime replaced.
+
+    Raises:
+        UserError: the name, SDK or runtime is unknown; the hint lists the known ones.
+    """
+    file, targets = _targets_file(), load_targets()
+    name = name or file.default
+    _known("target", name, targets)
+    target = targets[name]
+    sdk, runtime = sdk or target.sdk, runtime or target.runtime
+    _known("SDK", sdk, known_sdks())
+    _known("runtime", runtime, file.runtimes)
+    return replace(target, sdk=sdk, runtime=runtime, column=file.runtimes[runtime])
+
+
+def _known(what: str, name: str, names: object) -> None:
+    listed = [str(n) for n in names] if isinstance(names, (dict, tuple)) else []
+    if name not in listed:
+        raise UserError(f"unknown {what} {name!r}", f"known: {', '.join(listed)}")
