@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,13 +27,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not mkstemp: its files are unreadable to others, whatever the umask says.
+        neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with neighbour.open("xb") as stream:
                 stream.write(data)
-            Path(name).replace(path)
+            neighbour.replace(path)
         except BaseException:
-            Path(name).unlink()
+            neighbour.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -58,7 +59,10 @@ def staged_folder(target: Path) -> Iterator[Path]:
         raise UserError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield staging
-        _move_contents(staging, target)
+        try:
+            _move_contents(staging, target)
+        except OSError as error:
+            raise UserError(f"cannot write to {target}: {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -78,7 +82,7 @@ def _move_contents(staging: Path, target: Path) -> None:
             moved.append(final)
     except BaseException:
         for final in moved:
-            final.unlink(missing_ok=True)
+            _remove(final)
         for old in backup.iterdir():
             old.replace(target / old.name)
         if not existed:
@@ -86,3 +90,10 @@ def _move_contents(staging: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(backup, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from avatar_export.networks.texture_enhancer import TextureEnhancer
 
 EnhanceForm = Literal["scatter", "matmul"]
 
-# The largest intermediate of the matmul form, in numbers: 16 MiB of float32.
-_TILE_NUMBERS = 4 * 2**20
+# The largest matrix of the matmul form, in numbers: 4 MiB of float32.
+_TILE_NUMBERS = 2**20
 
 
 class AvatarModule(nn.Module):
@@ -29,8 +29,10 @@ class AvatarModule(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor, stickman: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        avatar = self.model.avatar(image[:, None], stickman[:, None], mask[:, None])
-        return (avatar.texture, *graph_parameters(avatar.adaptive))
+        model = self.model
+        embeddings = model.identity_embedder.embed(image, stickman, mask)
+        adaptive = model.inference_generator.project(embeddings)
+        return (model.texture_generator(embeddings), *graph_parameters(adaptive))
 
 
 class EnhanceModule(nn.Module):
@@ -40,7 +42,7 @@ class EnhanceModule(nn.Module):
         super().__init__()
         self.enhancer = enhancer
         self.form = form
-        self.tile_rows = max(1, min(size, _TILE_NUMBERS // (3 * size * size)))
+        self.tile_rows = max(1, min(size, _TILE_NUMBERS // (size * size)))
 
     def forward(
         self, texture: Tensor, uv: Tensor, rgb: Tensor, source: Tensor, mask: Tensor

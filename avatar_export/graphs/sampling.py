@@ -13,9 +13,9 @@ from torch import Tensor
 
 
 def pixel_positions(uv: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """uv [1, 2, H, W] -> x and y, each [1, H, W], in pixels."""
+    """uv [1, 2, H, W] -> x and y, each [1, 1, H, W], in pixels."""
     position = (uv + 1.0) * (size / 2) - 0.5
-    return position[:, 0], position[:, 1]
+    return position[:, :1], position[:, 1:]
 
 
 class ScatterSampler:
@@ -64,53 +64,63 @@ class HatSampler:
 
     Bilinear weights are products of hat functions, w[p, i, j] = hat(y_p - i) * hat(x_p - j) with
     hat(t) = max(0, 1 - |t|), which is zero outside the texture by itself. So for a tile of P
-    pixels, with Hx = hat(x_p - j) of shape [s, P] and Hy likewise,
+    pixels, with X[p, j] = hat(x_p - j) and Y[p, i] = hat(y_p - i), and for one channel t [s, s],
 
-        sample:  out[c, p] = sum_i Hy[i, p] * (texture[(c, i), :] @ Hx)[p]
-        adjoint: g[(c, i), :] = (residual[c, p] * Hy[i, p]) @ Hx^T
+        sample:  out[p] = sum_i Y[p, i] * (X @ t^T)[p, i]
+        adjoint: g = (Y * r)^T @ X,    r[p] repeated along i,
 
-    exactly. A tile is a few rows of the image, so that the [C * s, P] product fits memory.
+    exactly. A tile is a few rows of the image, so that a [P, s] matrix fits memory. Converters up to SNPE
+    2.5 do not broadcast in general, so nothing here does: an outer difference or a
+    repetition is a fully connected layer of one input, and channels are taken one by one.
     """
 
     def __init__(self, uv: Tensor, tile_rows: int) -> None:
-        self.size = uv.shape[-1]
-        x, y = pixel_positions(uv, self.size)
-        ticks = torch.arange(self.size, dtype=uv.dtype).reshape(-1, 1)
-        self.tile_pixels = tile_rows * self.size
-        self.tiles = []
-        for start in range(0, self.size, tile_rows):
-            stop = min(start + tile_rows, self.size)
-            columns = _hat_matrix(x[:, start:stop].reshape(1, -1), ticks)
-            rows = _hat_matrix(y[:, start:stop].reshape(1, -1), ticks)
-            self.tiles.append((columns, columns.transpose(0, 1), rows.unsqueeze(0)))
+        size = uv.shape[-1]
+        self.size = size
+        self.tile = tile_rows * size
+        self.ones = torch.ones(size, 1)
+        ticks = torch.arange(size, dtype=uv.dtype)
+        x, y = (
+            torch.split(p.reshape(-1, 1), self.tile) for p in pixel_positions(uv, size)
+        )
+        self.tiles = [
+            (self._hats(columns, ticks), self._hats(rows, ticks))
+            for columns, rows in zip(x, y, strict=True)
+        ]
+
+    def _hats(self, positions: Tensor, ticks: Tensor) -> Tensor:
+        """positions [P, 1], ticks [s] -> max(0, 1 - |position - tick|), [P, s]."""
+        return torch.relu(1.0 - F.linear(positions, self.ones, -ticks).abs())
 
     def sample(self, texture: Tensor) -> Tensor:
         """[1, C, s, s] -> [1, C, s, s]."""
-        channels, size = texture.shape[1], self.size
-        matrix = texture.reshape(channels * size, size)
-        parts = []
-        for columns, _, rows in self.tiles:
-            mixed = (matrix @ columns).reshape(channels, size, -1)
-            parts.append((mixed * rows).sum(dim=1))
-        return torch.cat(parts, dim=1).reshape(1, channels, size, size)
+        size = self.size
+        sampled = []
+        for channel in torch.split(texture, 1, dim=1):
+            transposed = channel.reshape(size, size).transpose(0, 1)
+            parts = [((x @ transposed) * y).sum(1, keepdim=True) for x, y in self.tiles]
+            sampled.append(torch.cat(parts).reshape(1, 1, size, size))
+        return torch.cat(sampled, dim=1)
 
     def adjoint(self, residual: Tensor) -> Tensor:
         """[1, C, s, s] -> [1, C, s, s], the transpose of :meth:`sample`."""
-        channels, size = residual.shape[1], self.size
-        parts = torch.split(residual.reshape(channels, 1, -1), self.tile_pixels, dim=2)
-        total: Tensor | None = None
-        for part, (_, columns_t, rows) in zip(parts, self.tiles, strict=True):
-            spread = (part * rows).reshape(channels * size, -1) @ columns_t
-            total = spread if total is None else total + spread
-        assert total is not None
-        return total.reshape(1, channels, size, size)
+        return torch.cat(
+            [self._adjoint_channel(r) for r in torch.split(residual, 1, dim=1)], dim=1
+        )
+
+    def _adjoint_channel(self, residual: Tensor) -> Tensor:
+        """[1, 1, s, s] -> [1, 1, s, s]."""
+        parts = torch.split(residual.reshape(-1, 1), self.tile)
+        products = [
+            (F.linear(part, self.ones) * y).transpose(0, 1) @ x
+            for part, (x, y) in zip(parts, self.tiles, strict=True)
+        ]
+        total = products[0]
+        for product in products[1:]:
+            total = total + product
+        return total.reshape(1, 1, self.size, self.size)
 
 
 def _hat(fraction: Tensor, corner: int) -> Tensor:
     """Weight of the lower (0) or upper (1) neighbour of a position with this fractional part."""
     return fraction if corner else 1.0 - fraction
-
-
-def _hat_matrix(positions: Tensor, ticks: Tensor) -> Tensor:
-    """positions [1, P], ticks [s, 1] -> max(0, 1 - |position - tick|), [s, P]."""
-    return torch.relu(1.0 - (positions - ticks).abs())

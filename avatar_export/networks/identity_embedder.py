@@ -45,18 +45,26 @@ class IdentityEmbedder(nn.Module):
             For each generator block an embedding [B, C_k, S, S]. Frames are averaged at the
             encoder's output when the run was trained with as many, else after the last layer.
         """
-        batch, frames = images.shape[:2]
+        frames = images.shape[1]
+        images, stickmen, masks = (x.flatten(0, 1) for x in (images, stickmen, masks))
+        return self.embed(images, stickmen, masks, frames)
+
+    def embed(
+        self, images: Tensor, stickmen: Tensor, masks: Tensor, frames: int = 1
+    ) -> list[Tensor]:
+        """As :meth:`forward`, with the frames of all people in one axis: [B * N, C, H, W]."""
         if self.args.emb_apply_masks:
-            images = apply_mask(images, masks)
-        inputs = images if self.args.emb_no_stickman else torch.cat([images, stickmen], dim=2)
-        x: Tensor = self.net.enc(inputs.flatten(0, 1))
+            # Repeated by hand: older SNPE converters broadcast one value a channel, not a map.
+            images = apply_mask(images, torch.cat([masks] * images.shape[1], dim=1))
+        inputs = images if self.args.emb_no_stickman else torch.cat([images, stickmen], dim=1)
+        x: Tensor = self.net.enc(inputs)
         early = frames == self.args.num_source_frames
         if early:
-            x = _mean_over_frames(x, batch, frames)
+            x = _mean_over_frames(x, frames)
         embeddings = []
         for block in self.net.dec_blocks:
             features: Tensor = block.features(x)  # type: ignore[operator]
-            embeddings.append(features if early else _mean_over_frames(features, batch, frames))
+            embeddings.append(features if early else _mean_over_frames(features, frames))
             if len(embeddings) < len(self.net.dec_blocks):
                 x = block.block(features) + block.skip(x)  # type: ignore[operator]
         return embeddings
@@ -67,5 +75,5 @@ def apply_mask(image: Tensor, mask: Tensor) -> Tensor:
     return image * mask - (1.0 - mask)
 
 
-def _mean_over_frames(x: Tensor, batch: int, frames: int) -> Tensor:
-    return x if frames == 1 else x.reshape(batch, frames, *x.shape[1:]).mean(1)
+def _mean_over_frames(x: Tensor, frames: int) -> Tensor:
+    return x if frames == 1 else x.reshape(-1, frames, *x.shape[1:]).mean(1)

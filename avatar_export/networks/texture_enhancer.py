@@ -80,7 +80,8 @@ class TextureEnhancer(nn.Module):
             mask: [B, 1, H, W], the *predicted* mask of the source frame.
         """
         target = source - low_frequency
-        weight = mask * mask
+        # Repeated by hand: older SNPE converters broadcast one value a channel, not a map.
+        weight = torch.cat([mask * mask] * source.shape[1], dim=1)
         for _ in range(self.steps):
             gradient = sampler.adjoint((sampler.sample(texture) - target) * weight)
             net_out = self.net.blocks(torch.cat([texture, gradient], dim=1))

@@ -5,7 +5,7 @@ SNPE's converters list operator *versions*: a model of a newer set converts with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -42,41 +42,36 @@ _NEWER_ATTRIBUTES: dict[str, dict[str, object]] = {
 
 
 class LowerOpset(Pass):
-    """Rewrite a model to operator set ``target``; never raises the version.
+    """Rewrite a model to operator set ``wanted``, or as near to it as its operators allow.
 
     Most operators kept their meaning and are only renumbered. Where an attribute became an input,
     the constant input becomes the attribute again. Resize of nearest neighbours by whole factors
-    becomes Upsample (set 9 and older). What has no older spelling is refused by name.
+    becomes Upsample (set 9 and older). An operator without an older spelling (GridSample is of set
+    16) holds the model at its set; the change says so. The version is never raised.
     """
 
     name = "lower-opset"
 
-    def __init__(self, target: int) -> None:
-        self.target = target
-
-    def requires(self, model: ir.Model) -> None:
-        present = opset(model)
-        for node in model.graph if self.target < present else ():
-            if node.domain not in ("", "ai.onnx"):
-                raise self._refusal(node, f"its domain {node.domain} has own versions")
-            if node.op_type == "Resize":
-                self._check_resize(node)
-            elif not _exists(node.op_type, self.target):
-                raise self._refusal(node, f"the operator is newer than set {self.target}")
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.target = wanted
 
     def apply(self, model: ir.Model) -> list[str]:
         present = opset(model)
+        held = self._choose_target(model, present)
         if self.target >= present:
-            return []
+            return [] if held is None else [f"operator set {present} kept: {held.message}"]
         rewritten = []
         for node in list(model.graph):
+            op_type = node.op_type
             if self._lower(model, node):
                 self.stamp(node)
-                rewritten.append(f"{node.name}: {node.op_type} respelled")
+                rewritten.append(f"{node.name}: {op_type} respelled")
         model.opset_imports[""] = self.target
         model.ir_version = min(model.ir_version, _ir_version(self.target))
         drop_unused(model)
-        return [f"operator set {present} became {self.target}", *rewritten]
+        reason = "" if held is None else f" ({held.message})"
+        return [f"operator set {present} became {self.target}{reason}", *rewritten]
 
     def ensures(self, model: ir.Model) -> None:
         try:
@@ -84,28 +79,62 @@ class LowerOpset(Pass):
         except onnx.checker.ValidationError as error:
             raise ModelError(f"{self.name}: {str(error).splitlines()[0]}") from error
 
+    def _choose_target(self, model: ir.Model, present: int) -> ModelError | None:
+        """Set ``target`` to the lowest feasible set from ``wanted`` on; what held it, if so."""
+        held = None
+        for version in range(self.wanted, present):
+            self.target = version
+            try:
+                for node in model.graph:
+                    self._check(node)
+            except ModelError as refusal:
+                held = refusal
+            else:
+                return held
+        self.target = present
+        return held
+
+    def _check(self, node: ir.Node) -> None:
+        """Raise a ModelError when ``node`` has no spelling in the target set."""
+        if node.domain not in ("", "ai.onnx"):
+            raise self._refusal(node, f"its domain {node.domain} has own versions")
+        if node.op_type == "Resize":
+            self._check_resize(node)
+        elif not _exists(node.op_type, self.target):
+            raise self._refusal(node, f"the operator is newer than set {self.target}")
+        for slot, name in self._slots(node).items():
+            value = node.inputs[slot] if slot < len(node.inputs) else None
+            if value is not None and constant(value) is None:
+                raise self._refusal(node, f"its input {name} is computed, not constant")
+        allowed = _schema(node.op_type, self.target).attributes if node.op_type != "Resize" else {}
+        for name, harmless in _NEWER_ATTRIBUTES.get(node.op_type, {}).items():
+            if name not in allowed and _value(node, name, harmless) != harmless:
+                raise self._refusal(node, f"set {self.target} has no attribute {name}")
+        if node.op_type == "Slice":
+            self._check_slice(node)
+        elif node.op_type == "Softmax":
+            self._check_softmax(node)
+
+    def _slots(self, node: ir.Node) -> Mapping[int, str]:
+        """Inputs that are attributes in the target set."""
+        first, slots = _INPUT_TO_ATTRIBUTE.get(node.op_type, (0, {}))
+        return slots if self.target < first else {}
+
     def _lower(self, model: ir.Model, node: ir.Node) -> bool:
         """Respell one node; whether anything about it changed."""
-        special: Mapping[str, Callable[[ir.Model, ir.Node], bool]] = {
-            "Resize": self._resize,
-            "Slice": self._slice_steps,
-            "Softmax": self._softmax,
-        }
-        changed = node.op_type in special and special[node.op_type](model, node)
+        changed = node.op_type == "Resize" and self._resize(model, node)
+        if node.op_type == "Softmax" and self.target < 13 and node.inputs[0] is not None:
+            rank = len(node.inputs[0].shape or ())
+            node.attributes.add(ir.AttrInt64("axis", rank - 1))
         changed |= self._drop_attributes(node)
-        first, slots = _INPUT_TO_ATTRIBUTE.get(node.op_type, (0, {}))
-        if slots and self.target < first:
-            changed |= self._inputs_to_attributes(node, slots)
-        return changed
+        slots = self._slots(node)
+        return self._inputs_to_attributes(node, slots) | changed if slots else changed
 
     def _inputs_to_attributes(self, node: ir.Node, slots: Mapping[int, str]) -> bool:
         for slot, name in slots.items():
-            value = node.inputs[slot] if slot < len(node.inputs) else None
-            if value is None:
-                continue
-            numbers = constant(value)
+            numbers = constant(node.inputs[slot]) if slot < len(node.inputs) else None
             if numbers is None:
-                raise self._refusal(node, f"its input {name} is computed, not constant")
+                continue
             if name in _SCALAR_ATTRIBUTES:
                 node.attributes.add(ir.AttrFloat32(name, float(numbers.reshape(-1)[0])))
             else:
@@ -116,36 +145,24 @@ class LowerOpset(Pass):
         return changed
 
     def _drop_attributes(self, node: ir.Node) -> bool:
-        allowed = onnx.defs.get_schema(node.op_type, self.target, "").attributes
-        dropped = False
-        for name, harmless in _NEWER_ATTRIBUTES.get(node.op_type, {}).items():
-            if name in allowed or name not in node.attributes:
-                continue
-            value = node.attributes[name].value
-            if (list(value) if isinstance(value, tuple) else value) != harmless:
-                raise self._refusal(node, f"set {self.target} has no attribute {name}")
-            node.attributes.pop(name)
-            dropped = True
-        return dropped
-
-    def _slice_steps(self, model: ir.Model, node: ir.Node) -> bool:
-        if self.target >= 10 or len(node.inputs) < 5 or node.inputs[4] is None:
+        if node.op_type not in _NEWER_ATTRIBUTES:
             return False
-        steps = constant(node.inputs[4])
-        if steps is None or (steps != 1).any():
+        allowed = _schema(node.op_type, self.target).attributes
+        newer = [n for n in _NEWER_ATTRIBUTES[node.op_type] if n not in allowed]
+        dropped = [name for name in newer if node.attributes.pop(name, None) is not None]
+        return bool(dropped)
+
+    def _check_slice(self, node: ir.Node) -> None:
+        steps = constant(node.inputs[4]) if len(node.inputs) > 4 else None
+        if self.target < 10 and steps is not None and (steps != 1).any():
             raise self._refusal(node, "set 9 has no steps other than 1")
-        return True
 
-    def _softmax(self, model: ir.Model, node: ir.Node) -> bool:
+    def _check_softmax(self, node: ir.Node) -> None:
         """Before set 13 the axis splits the shape in two; on the last axis that is the same."""
-        if self.target >= 13 or opset(model) < 13:
-            return False
-        shape, axis = node.inputs[0].shape if node.inputs[0] else None, -1
-        axis = node.attributes.get_int("axis", -1)
-        if shape is None or axis not in (-1, len(shape) - 1):
+        shape = node.inputs[0].shape if node.inputs[0] is not None else None
+        last = -1 if shape is None else len(shape) - 1
+        if self.target < 13 and node.attributes.get_int("axis", -1) not in (-1, last):
             raise self._refusal(node, "its axis is not the last one")
-        node.attributes.add(ir.AttrInt64("axis", len(shape) - 1))
-        return True
 
     def _check_resize(self, node: ir.Node) -> None:
         if self.target >= 11:
@@ -200,10 +217,20 @@ _REPEATING = {
 
 def _exists(op_type: str, version: int) -> bool:
     try:
-        schema = onnx.defs.get_schema(op_type, version, "")
+        return not _schema(op_type, version).deprecated
     except onnx.defs.SchemaError:
         return False
-    return not schema.deprecated
+
+
+def _schema(op_type: str, version: int) -> onnx.defs.OpSchema:
+    return onnx.defs.get_schema(op_type, version, "")
+
+
+def _value(node: ir.Node, name: str, default: object) -> object:
+    if name not in node.attributes:
+        return default
+    value = node.attributes[name].value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _ir_version(version: int) -> int:

@@ -62,7 +62,8 @@ def run_pipeline(
         ParityError: a pass changed the result by more than :data:`TOLERANCE`.
     """
     model = ir.from_proto(proto)
-    expected = run_onnx(proto, inputs)
+    infer_shapes(model)
+    expected = run_onnx(proto, inputs, threads=0)
     records = []
     for step in steps:
         record = _run_step(model, step, inputs, expected)
@@ -85,7 +86,7 @@ def _run_step(
         infer_shapes(model)
         left = {v.name for v in model.graph.inputs}
         fed = {name: x for name, x in inputs.items() if name in left}
-        worst = _worst(run_onnx(ir.to_proto(model), fed), expected)
+        worst = _worst(run_onnx(ir.to_proto(model), fed, threads=0), expected)
     if not worst <= TOLERANCE:
         raise ParityError(
             f"pass {step.step.name} changed the result by {worst:.2g} of its range",

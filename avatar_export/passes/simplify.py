@@ -17,9 +17,13 @@ import onnx_ir as ir
 from avatar_export.errors import ModelError
 from avatar_export.passes.base import STAMP, Pass
 
-# Batch norms are folded by our own pass, in double precision; what a target reads as one fused
-# operator must stay one; weights shared by several nodes must not be copied.
-_SKIPPED = ["fuse_bn_into_conv"]
+_SKIPPED = [
+    "fuse_bn_into_conv",  # our own pass does it in double precision
+    # A Gemm of two computed matrices, or with a transposed first one, is a fully connected layer
+    # to SNPE's converters, which they then refuse; a plain MatMul they take.
+    "fuse_matmul_add_bias_into_gemm",
+    "fuse_transpose_into_gemm",
+]
 _TIMEOUT_S = 600
 
 _CHILD = """

@@ -101,10 +101,27 @@ class LimitRow:
 
 
 @dataclass(frozen=True)
+class SdkFacts:
+    """``sdk.toml``: what holds for an SDK version as a whole.
+
+    Attributes:
+        dlc_generation: 1 or 2; a runtime loads DLC files of its own generation only.
+        export_opset: operator set to export for it, and ``export_reason`` why.
+        source: document and version.
+    """
+
+    dlc_generation: int
+    export_opset: int
+    export_reason: str
+    source: str
+
+
+@dataclass(frozen=True)
 class SdkTables:
     """All tables of one SDK version."""
 
     version: str
+    facts: SdkFacts
     operators: dict[str, OperatorRow]
     layers: dict[str, LayerRow]
     limits: tuple[LimitRow, ...]
@@ -144,10 +161,23 @@ def read_sdk(folder: Path) -> SdkTables:
     layers = _typed(folder / "layers.csv", _layer)
     return SdkTables(
         folder.name,
+        read_facts(folder / "sdk.toml"),
         {row.operator: row for row in operators},
         {row.operation: row for row in layers},
         tuple(_typed(folder / "limits.csv", _limit)),
     )
+
+
+def read_facts(path: Path) -> SdkFacts:
+    """Facts of one SDK version.
+
+    Raises:
+        ModelError: a key is unknown or missing, or has the wrong type; the message names it.
+    """
+    raw = read_toml(path)
+    types: dict[str, type] = {f.name: int if f.type == "int" else str for f in fields(SdkFacts)}
+    _expect(path, "the file", raw, types)
+    return SdkFacts(**raw)  # type: ignore[arg-type]
 
 
 def _typed(path: Path, convert: Callable[[Row], T]) -> list[T]:
