@@ -69,8 +69,8 @@ class HatSampler:
         sample:  out[p] = sum_i Y[p, i] * (X @ t^T)[p, i]
         adjoint: g = (Y * r)^T @ X,    r[p] repeated along i,
 
-    exactly. A tile is a few rows of the image, so that a [P, s] matrix fits memory. Converters up to SNPE
-    2.5 do not broadcast in general, so nothing here does: an outer difference or a
+    exactly. A tile is a few rows of the image, so that a [P, s] matrix fits memory. Converters up
+    to SNPE 2.5 do not broadcast in general, so nothing here does: an outer difference or a
     repetition is a fully connected layer of one input, and channels are taken one by one.
     """
 
@@ -80,9 +80,7 @@ class HatSampler:
         self.tile = tile_rows * size
         self.ones = torch.ones(size, 1)
         ticks = torch.arange(size, dtype=uv.dtype)
-        x, y = (
-            torch.split(p.reshape(-1, 1), self.tile) for p in pixel_positions(uv, size)
-        )
+        x, y = (torch.split(p.reshape(-1, 1), self.tile) for p in pixel_positions(uv, size))
         self.tiles = [
             (self._hats(columns, ticks), self._hats(rows, ticks))
             for columns, rows in zip(x, y, strict=True)
@@ -104,9 +102,7 @@ class HatSampler:
 
     def adjoint(self, residual: Tensor) -> Tensor:
         """[1, C, s, s] -> [1, C, s, s], the transpose of :meth:`sample`."""
-        return torch.cat(
-            [self._adjoint_channel(r) for r in torch.split(residual, 1, dim=1)], dim=1
-        )
+        return torch.cat([self._adjoint_channel(r) for r in torch.split(residual, 1, dim=1)], dim=1)
 
     def _adjoint_channel(self, residual: Tensor) -> Tensor:
         """[1, 1, s, s] -> [1, 1, s, s]."""

@@ -93,6 +93,9 @@ class TextureGenerator(nn.Module):
         self.prj_tex = Projector(embedded, widths, _KINDS)
 
     def forward(self, embeddings: list[Tensor]) -> Tensor:
-        start = self.gen_tex_input.expand(embeddings[0].shape[0], -1, -1, -1)
+        people = embeddings[0].shape[0]
+        start: Tensor = self.gen_tex_input
+        if people > 1:  # an expansion to one would leave a computed shape in an export
+            start = start.expand(people, -1, -1, -1)
         texture: Tensor = self.gen_tex(start, self.prj_tex(embeddings))
         return texture
