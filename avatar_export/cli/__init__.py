@@ -1,0 +1,58 @@
+"""The command line: one file a verb; parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from avatar_export import __version__
+from avatar_export.cli.convert import convert
+from avatar_export.cli.demo import demo
+from avatar_export.cli.doctor import doctor
+from avatar_export.cli.targets import targets
+from avatar_export.errors import AvatarExportError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="avatar-export")
+def cli() -> None:
+    """Export neural head avatars to phones.
+
+    Trained bi-layer networks become restricted-op ONNX and DLC files that fit the layer list of
+    Qualcomm's SNPE, each step checked against PyTorch.
+
+    Exit codes: 0 fine, 1 findings for the target, 2 bad usage or input, 3 the environment lacks
+    something, 4 parity failed, 130 interrupted.
+    """
+
+
+for _verb in (convert, demo, doctor, targets):
+    cli.add_command(_verb)
+
+
+def main() -> None:
+    """Entry point: run the command line; a user's error is one line and a hint, no traceback."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except AvatarExportError as error:
+        _complain(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; nothing was written")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output is gone, as in `| head`: there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _complain(message: str, hint: str = "") -> None:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)

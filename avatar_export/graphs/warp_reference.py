@@ -40,7 +40,7 @@ def warp(texture: Floats, delta_uv: Floats) -> Floats:
     whole = np.floor(d)
     fraction_x, fraction_y = np.split(d - whole, 2, axis=1)
     # Everything is outside beyond s, and a larger number might not fit an integer.
-    step = whole.astype(np.int32)
+    step = np.clip(whole, -2 * size, 2 * size).astype(np.int32)
     pixel = np.arange(size, dtype=np.int32)
     x, y = pixel + step[:, 0], pixel[:, None] + step[:, 1]
     upper = _lerp(_texels(texture, x, y), _texels(texture, x + 1, y), fraction_x)

@@ -57,8 +57,11 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
 
 def add_initializer(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
     """Register a new initializer under a name that is still free."""
+    graph = model.graph
+    taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+    taken |= {value.name for node in graph for value in node.outputs}
     free, number = name, 1
-    while free in model.graph.initializers:
+    while free in taken:
         free, number = f"{name}_{number}", number + 1
     value = ir.Value(
         name=free,
@@ -66,7 +69,7 @@ def add_initializer(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
         type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
         const_value=ir.tensor(array, name=free),
     )
-    model.graph.register_initializer(value)
+    graph.register_initializer(value)
     return value
 
 
@@ -79,7 +82,7 @@ def only_consumer(value: ir.Value) -> ir.Node | None:
 def bypass(model: ir.Model, node: ir.Node, value: ir.Value) -> None:
     """Let ``value`` stand for the one output of ``node``, and remove ``node``.
 
-    A graph output keeps its name.
+    A graph output keeps its name, type and shape.
     """
     old = node.outputs[0]
     name = old.name
@@ -88,6 +91,7 @@ def bypass(model: ir.Model, node: ir.Node, value: ir.Value) -> None:
     model.graph.remove(node, safe=True)
     if is_output:
         value.name = name
+        value.type, value.shape = value.type or old.type, value.shape or old.shape
 
 
 def opset(model: ir.Model) -> int:
@@ -103,10 +107,13 @@ def opset(model: ir.Model) -> int:
 
 
 def drop_unused(model: ir.Model) -> None:
-    """Remove nodes nobody reads, and initializers nobody uses."""
+    """Remove nodes nobody reads, and initializers nobody uses.
+
+    An initializer that is the default of a graph input stays: without it the input is demanded.
+    """
     for node in reversed(list(model.graph)):
         if all(not v.uses() and not v.is_graph_output() for v in node.outputs):
             model.graph.remove(node, safe=True)
     for name, value in list(model.graph.initializers.items()):
-        if not value.uses() and not value.is_graph_output():
+        if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
             del model.graph.initializers[name]

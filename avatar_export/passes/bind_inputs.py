@@ -30,12 +30,7 @@ class BindInputs(Pass):
         for name, array in self.values.items():
             if name not in inputs:
                 raise ModelError(f"{self.name}: the graph has no input {name}")
-            shape = inputs[name].shape
-            if shape is not None and tuple(shape.numpy()) != array.shape:
-                raise ModelError(
-                    f"{self.name}: {name} is {list(shape.numpy())} in the graph, "
-                    f"{list(array.shape)} given"
-                )
+            self._require_fit(inputs[name], array)
 
     def apply(self, model: ir.Model) -> list[str]:
         bound = [v for v in model.graph.inputs if v.name in self.values]
@@ -46,3 +41,20 @@ class BindInputs(Pass):
             model.graph.register_initializer(value)
         numbers = sum(self.values[v.name].size for v in bound if v.name)
         return [f"{len(bound)} inputs ({numbers} numbers) became constants"] if bound else []
+
+    def _require_fit(self, value: ir.Value, array: np.ndarray) -> None:
+        declared, given = value.dtype, ir.DataType.from_numpy(array.dtype)
+        if declared not in (None, given):
+            raise ModelError(f"{self.name}: {value.name} is {declared} in the graph, {given} given")
+        if value.shape is not None and not _fits(value.shape, array.shape):
+            raise ModelError(
+                f"{self.name}: {value.name} is {value.shape} in the graph, "
+                f"{list(array.shape)} given"
+            )
+
+
+def _fits(shape: ir.Shape, given: tuple[int, ...]) -> bool:
+    """Whether the ranks are equal, and all dimensions that are numbers."""
+    return len(shape) == len(given) and all(
+        wanted == size for wanted, size in zip(shape, given, strict=True) if isinstance(wanted, int)
+    )

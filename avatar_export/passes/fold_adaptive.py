@@ -63,10 +63,12 @@ def _affine(node: ir.Node) -> tuple[ir.Node, np.ndarray, np.ndarray] | None:
 
 def _per_channel(numbers: np.ndarray, channels: int, data: ir.Value | None) -> np.ndarray | None:
     """One number a channel, if the constant varies along axis 1 of ``data`` only."""
+    if numbers.ndim == 0:
+        return np.full(channels, numbers)
+    if data is None or data.shape is None or numbers.ndim > len(data.shape):
+        return None
     if numbers.size == 1:
         return np.full(channels, numbers.reshape(()))
-    if data is None or data.shape is None:
-        return None
     rank = len(data.shape)
     shape = (1,) * (rank - numbers.ndim) + numbers.shape
     return numbers.reshape(-1) if shape == (1, channels, *(1,) * (rank - 2)) else None

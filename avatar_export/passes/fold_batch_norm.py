@@ -49,11 +49,14 @@ class FoldBatchNorm(Pass):
                 raise ModelError(f"{self.name}: {node.name} was left as it was")
 
     def _reduce(self, model: ir.Model, norm: ir.Node, scale: np.ndarray, shift: np.ndarray) -> None:
+        dtype = (
+            norm.inputs[1].dtype.numpy() if norm.inputs[1] and norm.inputs[1].dtype else np.float32
+        )
         numbers = (scale, shift, np.zeros_like(scale), np.ones_like(scale))
         for slot, (suffix, array) in enumerate(
             zip(("scale", "shift", "zero", "one"), numbers, strict=True), start=1
         ):
-            value = add_initializer(model, f"{norm.name}.{suffix}", array.astype(np.float32))
+            value = add_initializer(model, f"{norm.name}.{suffix}", array.astype(dtype))
             norm.replace_input_with(slot, value)
         norm.attributes.add(ir.AttrFloat32("epsilon", 0.0))
         self.stamp(norm)
@@ -61,7 +64,9 @@ class FoldBatchNorm(Pass):
 
 def _affine(node: ir.Node) -> tuple[np.ndarray, np.ndarray] | None:
     """Scale and shift [C] of an inference batch norm with constant parameters, float64."""
-    if node.op_type != "BatchNormalization" or any(v.uses() for v in node.outputs[1:]):
+    if node.op_type != "BatchNormalization":
+        return None
+    if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
         return None
     if node.attributes.get_int("training_mode", 0):
         return None

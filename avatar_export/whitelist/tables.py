@@ -297,6 +297,11 @@ def _targets_file() -> TargetsFile:
     return read_targets(layer_whitelist() / "targets.toml")
 
 
+def known_runtimes() -> tuple[str, ...]:
+    """Runtimes that a model can be judged for."""
+    return tuple(_targets_file().runtimes)
+
+
 def load_targets() -> dict[str, Target]:
     """Every chip with its usual SDK and runtime, by name."""
     file = _targets_file()

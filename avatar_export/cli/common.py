@@ -1,0 +1,55 @@
+"""What the verbs share: progress on stderr, and options that several of them take."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def verbosity(command: Command) -> Command:
+    """Add --quiet and --verbose."""
+    command = click.option("-q", "--quiet", is_flag=True, help="No progress.")(command)
+    return click.option(
+        "-v", "--verbose", is_flag=True, help="Progress even if stderr is no terminal."
+    )(command)
+
+
+def target_options(command: Command) -> Command:
+    """Add --target, --sdk and --runtime."""
+    command = click.option("--runtime", metavar="NAME", help="Override the target's runtime.")(
+        command
+    )
+    command = click.option("--sdk", metavar="VERSION", help="Override the target's SNPE version.")(
+        command
+    )
+    return click.option(
+        "--target", metavar="NAME", help="Chip to judge for; see 'avatar-export targets'."
+    )(command)
+
+
+def progress(quiet: bool, verbose: bool) -> Callable[[str], None]:
+    """A function that prints a stage with the seconds since the start.
+
+    To a terminal unless ``quiet``; to anything else only if ``verbose``.
+    """
+    start = time.monotonic()
+    shown = verbose or (sys.stderr.isatty() and not quiet)
+
+    def show(line: str) -> None:
+        if shown:
+            seconds = click.style(f"{time.monotonic() - start:6.1f} s", dim=True)
+            click.echo(f"{seconds}  {line}", err=True, color=coloured())
+
+    return show
+
+
+def coloured() -> bool | None:
+    """False where NO_COLOR is set (no-color.org); None lets click look at the terminal."""
+    return False if os.environ.get("NO_COLOR") else None
