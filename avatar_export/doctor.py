@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import dropwhile
 from typing import Literal
 
 from avatar_export.errors import AvatarExportError
@@ -32,6 +33,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "tflite": ("ai-edge-litert", "litert-torch"),
     "plots": ("matplotlib",),
 }
+_FIRST = "install what every conversion needs first"
 _ADB_TIMEOUT_S = 10
 
 
@@ -73,12 +75,14 @@ def _package(name: str, extra: str) -> Check:
 
 def _sdk(environ: Mapping[str, str]) -> Check:
     """The SNPE or QAIRT SDK that the environment names."""
-    from avatar_export.dlc import sdk
-
     try:
+        from avatar_export.dlc import sdk
+
         found = sdk.find(environ)
     except AvatarExportError as error:
         return Check("SNPE SDK", "broken", error.message, error.hint)
+    except ImportError as error:
+        return Check("SNPE SDK", "broken", f"cannot look for it: {error}", _FIRST)
     if found is None:
         advice = "get the SDK from Qualcomm and set SNPE_ROOT or QAIRT_SDK_ROOT to its folder"
         return Check("SNPE SDK", "missing", "", advice)
@@ -87,12 +91,14 @@ def _sdk(environ: Mapping[str, str]) -> Check:
 
 def _dlc_writer(environ: Mapping[str, str]) -> Check:
     """What would write a DLC now."""
-    from avatar_export.dlc import find_writer
-
     try:
+        from avatar_export.dlc import find_writer
+
         writer = find_writer(environ)
     except AvatarExportError as error:
         return Check("DLC writer", "missing", error.message, error.hint)
+    except ImportError as error:
+        return Check("DLC writer", "broken", f"cannot look for it: {error}", _FIRST)
     return Check("DLC writer", "ok", f"{writer.name} {writer.version}".strip())
 
 
@@ -108,7 +114,7 @@ def _adb(environ: Mapping[str, str]) -> list[Check]:
     except (OSError, subprocess.SubprocessError) as error:
         return [Check("adb", "broken", f"{program}: {error}", "try 'adb kill-server'")]
     checks = [Check("adb", "ok", f"{version[0] if version else ''} at {program}")]
-    phones = [_phone(line) for line in listed if _is_device(line)]
+    phones = [_phone(line) for line in _devices(listed)]
     none = Check("phone", "missing", "", "connect a phone with USB debugging switched on")
     return [*checks, *(phones or [none])]
 
@@ -120,18 +126,24 @@ def _run(*command: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _is_device(line: str) -> bool:
-    """Lines of ``adb devices -l`` are ``SERIAL STATE key:value ...`` below a heading."""
-    return len(line.split()) >= 2 and not line.startswith(("List of", "*"))
+def _devices(lines: list[str]) -> list[str]:
+    """Lines of ``adb devices -l`` are ``SERIAL STATE key:value ...`` below a heading.
+
+    Above it, adb tells about its server.
+    """
+    below = dropwhile(lambda line: not line.startswith("List of"), lines)
+    return [line for line in below if len(line.split()) >= 2][1:]
 
 
 def _phone(line: str) -> Check:
-    serial, state, *facts = line.split()
+    # The one state of two words: Linux does not let this user open the phone.
+    serial, state, *facts = line.replace("no permissions", "no-permissions").split()
     model = next((f.removeprefix("model:") for f in facts if f.startswith("model:")), "")
     if state == "device":
         return Check(f"phone {serial}", "ok", model)
     advice = {
         "unauthorized": "unlock the phone and accept the question about USB debugging",
         "offline": "unplug the phone and plug it in again",
+        "no-permissions": "install udev rules, e.g. 'apt-get install android-udev-rules'",
     }.get(state, "see 'adb devices -l'")
     return Check(f"phone {serial}", "broken", state, advice)

@@ -46,10 +46,10 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; nothing was written")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output is gone, as in `| head`: there is nobody to tell.
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as stop:
+        # The reader of our output is gone, as in `| head`. click ends with 1, which here would
+        # mean findings.
+        sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
 
 
 def _complain(message: str, hint: str = "") -> None:

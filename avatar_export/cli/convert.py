@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def run_conversion(
     asked = Options(**options)
     show = progress(quiet, verbose)
     if dry_run:
-        for name in planned_files(prepare(asked, show)):
-            click.echo(asked.out / name)
+        files = [str(asked.out / name) for name in planned_files(prepare(asked, show))]
+        click.echo(json.dumps({"files": files}, indent=2) if style == "json" else "\n".join(files))
         return 0
     conversion = convert_run(asked, show)
     if style == "json":

@@ -80,16 +80,16 @@ def on_cpu(target: Target) -> Target:
     return resolve_target(target.name, target.sdk, "cpu")
 
 
-def once_judgement(model: onnx.ModelProto, target: Target) -> Judgement:
+def once_judgement(built: Built, target: Target) -> Judgement:
     """Verdict for a graph that runs once a person: for the target, or for its CPU.
 
     Seconds are allowed there, so what the target's runtime refuses may run on the CPU runtime of
     the same SDK; the judgement names the runtime it is for.
     """
-    wanted = check(model, target)
+    wanted = built.judgement
     if not wanted.errors:
         return wanted
-    fallback = check(model, on_cpu(target))
+    fallback = check(built.model, on_cpu(target))
     return fallback if len(fallback.errors) < len(wanted.errors) else wanted
 
 
@@ -102,15 +102,17 @@ def fewest_findings(
     wins a tie. Only the winner is verified pass by pass.
     """
     exported = [export_onnx(graph) for graph in candidates]
-    scores = []
+    scores: list[tuple[int, bool, int]] = []
     for graph, model in zip(candidates, exported, strict=True):
+        if len(candidates) == 1:
+            break
         draft = build(graph, target, inputs, exported=model, verify=False)
-        verdict = once_judgement(draft.model, target)
+        verdict = once_judgement(draft, target)
         elsewhere = verdict.target.runtime != target.runtime
         scores.append((len(verdict.errors), elsewhere, len(verdict.findings)))
-    best = scores.index(min(scores))
+    best = scores.index(min(scores)) if scores else 0
     built = build(candidates[best], target, inputs, exported=exported[best])
-    return replace(built, judgement=once_judgement(built.model, target))
+    return replace(built, judgement=once_judgement(built, target))
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +93,10 @@ def convert(options: Options, progress: Progress = lambda line: None) -> Convers
     with staged_folder(options.out) as folder:
         conversion = _Run(job, folder, progress).all()
         progress("writing the report")
-        conversion.hashes = hash_files(folder)
-        write_manifest(conversion, folder / "manifest.json")
         (folder / "report.json").write_text(json_report.render(conversion), encoding="utf-8")
         (folder / "report.md").write_text(markdown.render(conversion), encoding="utf-8")
+        conversion.hashes = hash_files(folder)
+        write_manifest(conversion, folder / "manifest.json")
     return conversion
 
 
@@ -117,8 +118,10 @@ class _Run:
     def all(self) -> Conversion:
         """Every stage."""
         self._avatar()
+        self._free()
         if self.model.texture_enhancer is not None:
             self._enhance()
+            self._free()
         generic = self._frame()
         if self.job.person is not None:
             self._baked(generic)
@@ -135,8 +138,10 @@ class _Run:
         self.progress("avatar graph")
         graph = avatar_graph(self.model)
         inputs = {s.name: self.person.avatar_inputs()[s.name] for s in graph.inputs}
-        built = fewest_findings([graph], self.target, inputs)
-        record = self._write(built, "avatar.onnx", "once a person")
+        # No name for the model: it is the largest of all, and is read back from its file below.
+        record = self._write(
+            fewest_findings([graph], self.target, inputs), "avatar.onnx", "once a person"
+        )
         expected = run_torch(graph, inputs)
         path = self.folder / record.file
         self.record.parity += verify.once(record, path, inputs, expected, {"texture"})
@@ -219,6 +224,10 @@ class _Run:
         save(model, self.folder / record.file)
         self.record.graphs.append(record)
 
+    def _free(self) -> None:
+        """Return the memory of the last stage: graphs are cyclic, and hundreds of megabytes."""
+        gc.collect()
+
     def _dlc(self, record: GraphRecord, demanded: bool) -> None:
         """Write a DLC next to an ONNX file; the frame's is demanded, the others are if they fit."""
         judgement = record.judgement
@@ -235,6 +244,7 @@ class _Run:
             )
             return
         self.progress(f"DLC of {record.file}")
+        self._free()
         out = self.folder / Path(record.file).with_suffix(".dlc").name
         source = self.folder / record.file
         try:
@@ -298,4 +308,4 @@ def _find_writer(wanted: bool | None) -> tuple[DlcWriter | None, str]:
 
 
 def _run_name(path: Path | None, epoch: int | None) -> str:
-    return f"{path.name}, epoch {epoch}" if path is not None else ""
+    return f"{path.resolve().name}, epoch {epoch}" if path is not None else ""

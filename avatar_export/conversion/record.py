@@ -80,7 +80,7 @@ class Conversion:
         graphs: one record an ONNX file, in the order of writing.
         parity: every comparison that was made.
         pictures: rows of the contact sheet, label and [N, 3, H, W]; empty without a photo.
-        hashes: SHA-256 by file name, for every file but manifest and reports.
+        hashes: SHA-256 by file name, for every file but the manifest.
         notes: what a reader should know that is no finding.
     """
 

@@ -22,14 +22,20 @@ _TILE_NUMBERS = 2**20
 
 class AvatarModule(nn.Module):
     """image, stickman [1, 3, H, W], mask [1, 1, H, W] -> texture, then weight and bias of each
-    adaptive layer in the form that the frame graph reads."""
+    adaptive layer in the form that the frame graph reads.
+
+    Stickman and mask are given only where the run's embedder reads them.
+    """
 
     def __init__(self, model: BilayerModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, stickman: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         model = self.model
+        given = iter(others)
+        stickman = image if model.args.emb_no_stickman else next(given)
+        mask = next(given) if model.args.emb_apply_masks else image
         embeddings = model.identity_embedder.embed(image, stickman, mask)
         adaptive = model.inference_generator.project(embeddings)
         return (model.texture_generator(embeddings), *graph_parameters(adaptive))
@@ -92,15 +98,17 @@ def graph_parameters(parameters: list[AdaptiveParameter]) -> list[Tensor]:
 
 
 def avatar_graph(model: BilayerModel) -> Graph:
-    """Once a person: source image, stickman, mask -> texture and adaptive parameters."""
+    """Once a person: source image, stickman, mask -> texture and adaptive parameters.
+
+    A run that embeds no stickman, or applies no mask, has no such input.
+    """
     size = model.args.image_size
-    inputs = [
-        _image("source_image", size, "source photo, RGB, cropped to the face"),
-        _image("source_stickman", size, "stickman drawn from the photo's key points, RGB"),
-        _mask("source_mask", size, "foreground of the photo"),
-    ]
-    if model.args.emb_no_stickman:
-        del inputs[1]
+    inputs = [_image("source_image", size, "source photo, RGB, cropped to the face")]
+    if not model.args.emb_no_stickman:
+        meaning = "stickman drawn from the photo's key points, RGB"
+        inputs.append(_image("source_stickman", size, meaning))
+    if model.args.emb_apply_masks:
+        inputs.append(_mask("source_mask", size, "foreground of the photo"))
     outputs = (_texture("texture", size, -1.0, 1.0, "high-frequency texture"),)
     module: nn.Module = AvatarModule(model)
     return Graph("avatar", module, tuple(inputs), outputs + _parameter_specs(model))

@@ -59,8 +59,12 @@ def run_torch(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 def _require_interface(model: onnx.ModelProto, graph: Graph) -> None:
     """The exporter drops inputs it deems unused; an application must find every declared one."""
-    names = {x.name for x in model.graph.input} - {x.name for x in model.graph.initializer}
-    declared = {spec.name for spec in graph.inputs}
-    if names != declared:
-        odd = sorted(names ^ declared)
-        raise ModelError(f"graph {graph.name}: exported inputs differ in {', '.join(odd)}")
+    constants = {x.name for x in model.graph.initializer}
+    for kind, values, specs in (
+        ("inputs", model.graph.input, graph.inputs),
+        ("outputs", model.graph.output, graph.outputs),
+    ):
+        found = {value.name for value in values} - constants
+        odd = sorted(found ^ {spec.name for spec in specs})
+        if odd:
+            raise ModelError(f"graph {graph.name}: exported {kind} differ in {', '.join(odd)}")

@@ -78,7 +78,7 @@ class HatSampler:
         size = uv.shape[-1]
         self.size = size
         self.tile = tile_rows * size
-        self.ones = torch.ones(size, 1)
+        self.ones = torch.ones(size, 1, dtype=uv.dtype)
         ticks = torch.arange(size, dtype=uv.dtype)
         x, y = (torch.split(p.reshape(-1, 1), self.tile) for p in pixel_positions(uv, size))
         self.tiles = [

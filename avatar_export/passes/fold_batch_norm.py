@@ -49,14 +49,13 @@ class FoldBatchNorm(Pass):
                 raise ModelError(f"{self.name}: {node.name} was left as it was")
 
     def _reduce(self, model: ir.Model, norm: ir.Node, scale: np.ndarray, shift: np.ndarray) -> None:
-        dtype = (
-            norm.inputs[1].dtype.numpy() if norm.inputs[1] and norm.inputs[1].dtype else np.float32
-        )
         numbers = (scale, shift, np.zeros_like(scale), np.ones_like(scale))
         for slot, (suffix, array) in enumerate(
             zip(("scale", "shift", "zero", "one"), numbers, strict=True), start=1
         ):
-            value = add_initializer(model, f"{norm.name}.{suffix}", array.astype(dtype))
+            before = constant(norm.inputs[slot])
+            assert before is not None
+            value = add_initializer(model, f"{norm.name}.{suffix}", array.astype(before.dtype))
             norm.replace_input_with(slot, value)
         norm.attributes.add(ir.AttrFloat32("epsilon", 0.0))
         self.stamp(norm)

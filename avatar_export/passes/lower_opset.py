@@ -29,16 +29,30 @@ _INPUT_TO_ATTRIBUTE: dict[str, tuple[int, dict[int, str]]] = {
     "Slice": (10, {1: "starts", 2: "ends", 3: "axes"}),
 }
 _SCALAR_ATTRIBUTES = {"value", "min", "max"}
+_STEPS = 4  # input slot of a Slice; set 9 and older have no such input or attribute
+_RESIZE_INPUTS = {1: "roi", 2: "scales"}
 
 # Attributes that an older version does not have, with the only value that may be dropped.
 _NEWER_ATTRIBUTES: dict[str, dict[str, object]] = {
     "BatchNormalization": {"training_mode": 0},
     "Reshape": {"allowzero": 0},
+    "ReduceSum": {"noop_with_empty_axes": 0},
+    "ReduceMean": {"noop_with_empty_axes": 0},
+    "ReduceMax": {"noop_with_empty_axes": 0},
+    "ReduceMin": {"noop_with_empty_axes": 0},
     "Cast": {"saturate": 1},
     "ScatterElements": {"reduction": "none"},
     "AveragePool": {"ceil_mode": 0, "dilations": [1, 1]},
     "MaxPool": {"ceil_mode": 0, "dilations": [1, 1], "storage_order": 0},
 }
+
+# Before set 13 their axis splits the shape in two, from then on it is the one they run over.
+_SPLITTING = {"Softmax", "LogSoftmax", "Hardmax"}
+
+# From this set on an axis may be counted from the back. OneHot's always could.
+_NEGATIVE_AXES = 11
+
+_SUBGRAPHS = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 
 
 class LowerOpset(Pass):
@@ -54,10 +68,10 @@ class LowerOpset(Pass):
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
-        self.target = wanted
+        self.present = self.target = wanted
 
     def apply(self, model: ir.Model) -> list[str]:
-        present = opset(model)
+        self.present = present = opset(model)
         held = self._choose_target(model, present)
         if self.target >= present:
             return [] if held is None else [f"operator set {present} kept: {held.message}"]
@@ -98,6 +112,8 @@ class LowerOpset(Pass):
         """Raise a ModelError when ``node`` has no spelling in the target set."""
         if node.domain not in ("", "ai.onnx"):
             raise self._refusal(node, f"its domain {node.domain} has own versions")
+        if any(a.type in _SUBGRAPHS for a in node.attributes.values()):
+            raise self._refusal(node, "it holds a subgraph")
         if node.op_type == "Resize":
             self._check_resize(node)
         elif not _exists(node.op_type, self.target):
@@ -112,8 +128,26 @@ class LowerOpset(Pass):
                 raise self._refusal(node, f"set {self.target} has no attribute {name}")
         if node.op_type == "Slice":
             self._check_slice(node)
-        elif node.op_type == "Softmax":
+        elif node.op_type in _SPLITTING:
             self._check_softmax(node)
+        if node.op_type != "Resize" or self.target >= 11:
+            self._check_schema(node)
+        if self._has_negative_axes(node) and _rank(node) is None:
+            raise self._refusal(node, "its axes count from the back of an unknown rank")
+
+    def _check_schema(self, node: ir.Node) -> None:
+        """Whether the target set knows all attributes and inputs that are left as they are."""
+        schema = _schema(node.op_type, self.target)
+        known = {*schema.attributes, *_NEWER_ATTRIBUTES.get(node.op_type, ())}
+        for name in node.attributes:
+            if name not in known:
+                raise self._refusal(node, f"set {self.target} has no attribute {name}")
+        slots = self._slots(node)
+        gone = {*slots, _STEPS} if slots and node.op_type == "Slice" else {*slots}
+        left = [k for k in range(len(node.inputs)) if k not in gone]
+        fewest, most = schema.min_input, schema.max_input
+        if len(left) < fewest or (left and left[-1] >= most):
+            raise self._refusal(node, f"set {self.target} takes {fewest} to {most} inputs")
 
     def _slots(self, node: ir.Node) -> Mapping[int, str]:
         """Inputs that are attributes in the target set."""
@@ -123,12 +157,16 @@ class LowerOpset(Pass):
     def _lower(self, model: ir.Model, node: ir.Node) -> bool:
         """Respell one node; whether anything about it changed."""
         changed = node.op_type == "Resize" and self._resize(model, node)
-        if node.op_type == "Softmax" and self.target < 13 and node.inputs[0] is not None:
-            rank = len(node.inputs[0].shape or ())
+        if node.op_type in _SPLITTING and self._axis_changes_meaning():
+            rank = _rank(node)
+            assert rank is not None
             node.attributes.add(ir.AttrInt64("axis", rank - 1))
+            changed = True
         changed |= self._drop_attributes(node)
         slots = self._slots(node)
-        return self._inputs_to_attributes(node, slots) | changed if slots else changed
+        if slots:
+            changed |= self._inputs_to_attributes(node, slots)
+        return self._count_axes_from_front(node) | changed
 
     def _inputs_to_attributes(self, node: ir.Node, slots: Mapping[int, str]) -> bool:
         for slot, name in slots.items():
@@ -152,16 +190,43 @@ class LowerOpset(Pass):
         dropped = [name for name in newer if node.attributes.pop(name, None) is not None]
         return bool(dropped)
 
+    def _axis_changes_meaning(self) -> bool:
+        return self.target < 13 <= self.present
+
+    def _has_negative_axes(self, node: ir.Node) -> bool:
+        if self.target >= _NEGATIVE_AXES or node.op_type == "OneHot":
+            return False
+        slots = [slot for slot, name in self._slots(node).items() if name == "axes"]
+        inputs = [constant(node.inputs[slot]) for slot in slots if slot < len(node.inputs)]
+        axes = [*_axes(node).values(), *(array.tolist() for array in inputs if array is not None)]
+        return any(axis < 0 for numbers in axes for axis in numbers)
+
+    def _count_axes_from_front(self, node: ir.Node) -> bool:
+        rank = _rank(node)
+        if not self._has_negative_axes(node) or rank is None:
+            return False
+        for name, numbers in _axes(node).items():
+            front = [axis % rank for axis in numbers]
+            single = name == "axis"
+            attribute = ir.AttrInt64(name, front[0]) if single else ir.AttrInt64s(name, front)
+            node.attributes.add(attribute)
+        return True
+
     def _check_slice(self, node: ir.Node) -> None:
-        steps = constant(node.inputs[4]) if len(node.inputs) > 4 else None
-        if self.target < 10 and steps is not None and (steps != 1).any():
+        if self.target >= 10 or len(node.inputs) <= _STEPS or node.inputs[_STEPS] is None:
+            return
+        steps = constant(node.inputs[_STEPS])
+        if steps is None or (steps != 1).any():
             raise self._refusal(node, "set 9 has no steps other than 1")
 
     def _check_softmax(self, node: ir.Node) -> None:
-        """Before set 13 the axis splits the shape in two; on the last axis that is the same."""
-        shape = node.inputs[0].shape if node.inputs[0] is not None else None
-        last = -1 if shape is None else len(shape) - 1
-        if self.target < 13 and node.attributes.get_int("axis", -1) not in (-1, last):
+        """On the last axis both meanings of axis are the same."""
+        if not self._axis_changes_meaning():
+            return
+        rank = _rank(node)
+        if rank is None:
+            raise self._refusal(node, "its rank is unknown")
+        if node.attributes.get_int("axis", -1) not in (-1, rank - 1):
             raise self._refusal(node, "its axis is not the last one")
 
     def _check_resize(self, node: ir.Node) -> None:
@@ -170,6 +235,8 @@ class LowerOpset(Pass):
         scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if scales is None or scales.size == 0 or (scales != np.floor(scales)).any():
             raise self._refusal(node, "only constant whole scales have an older spelling")
+        if "axes" in node.attributes:
+            raise self._refusal(node, "only scales of all axes have an older spelling")
         mode = node.attributes.get_string("mode", "nearest")
         where = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
         rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
@@ -180,7 +247,7 @@ class LowerOpset(Pass):
         if self.target >= 13:
             return False
         if self.target >= 11:
-            return self._name_roi(model, node)
+            return self._name_inputs(model, node)
         scales = constant(node.inputs[2])
         assert scales is not None
         value = add_initializer(model, f"{node.name}.scales", scales.astype(np.float32))
@@ -192,13 +259,13 @@ class LowerOpset(Pass):
             node.op_type = "Upsample"
         return True
 
-    def _name_roi(self, model: ir.Model, node: ir.Node) -> bool:
-        """Sets 11 and 12 demand the input roi even where nothing reads it."""
-        if node.inputs[1] is not None:
-            return False
-        empty = np.zeros(0, np.float32)
-        node.replace_input_with(1, add_initializer(model, f"{node.name}.roi", empty))
-        return True
+    def _name_inputs(self, model: ir.Model, node: ir.Node) -> bool:
+        """Sets 11 and 12 demand the inputs roi and scales even where nothing reads them."""
+        unnamed = {slot: name for slot, name in _RESIZE_INPUTS.items() if node.inputs[slot] is None}
+        for slot, name in unnamed.items():
+            empty = np.zeros(0, np.float32)
+            node.replace_input_with(slot, add_initializer(model, f"{node.name}.{name}", empty))
+        return bool(unnamed)
 
     def _refusal(self, node: ir.Node, reason: str) -> ModelError:
         return ModelError(
@@ -224,6 +291,22 @@ def _exists(op_type: str, version: int) -> bool:
 
 def _schema(op_type: str, version: int) -> onnx.defs.OpSchema:
     return onnx.defs.get_schema(op_type, version, "")
+
+
+def _axes(node: ir.Node) -> dict[str, list[int]]:
+    """The attributes axis and axes, as lists."""
+    found: dict[str, list[int]] = {}
+    if "axis" in node.attributes:
+        found["axis"] = [node.attributes["axis"].as_int()]
+    if "axes" in node.attributes:
+        found["axes"] = list(node.attributes["axes"].as_ints())
+    return found
+
+
+def _rank(node: ir.Node) -> int | None:
+    """Number of axes that the node's own axis counts along; None where shapes are unknown."""
+    value = node.outputs[0] if node.op_type == "Unsqueeze" else node.inputs[0]
+    return None if value is None or value.shape is None else len(value.shape)
 
 
 def _value(node: ir.Node, name: str, default: object) -> object:

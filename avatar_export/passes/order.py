@@ -22,13 +22,12 @@ def export_order(opset: int) -> list[Step]:
         opset: operator set that the target's converter lists without warnings.
     """
     return [
-        Step(Simplify(folding_only=True), "shapes become constants, so that later passes see them"),
+        Step(Simplify(), "what is constant becomes a constant, so that later passes see it"),
+        Step(LiftConstants(), "onnxsim leaves Constant nodes: an operator more to list"),
         Step(FoldAdaptive(), "before batch norms: their scale and shift grow by what follows"),
         Step(FoldBatchNorm(), "after the adaptive part is in, so that one fold takes both"),
-        # A later issue puts the passes that save multiply-adds here: on a graph whose norms are
-        # folded, but whose operators are still those of the network.
-        Step(Simplify(), "dead nodes and no-ops that folding left"),
-        Step(LiftConstants(), "onnxsim leaves Constant nodes, an operator more to list"),
+        # The place for passes that save multiply-adds: norms are folded here, but operators are
+        # still those of the network.
         Step(LowerOpset(opset), "last: everything before writes the exporter's operator set"),
     ]
 

@@ -116,11 +116,17 @@ def infer_shapes(model: ir.Model) -> None:
 
 
 def _worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
-    """Largest difference over all outputs, relative to the largest number of that output."""
+    """Largest difference over all outputs, relative to the largest number of that output.
+
+    Infinite when an output is missing, or has another shape or a number that is not finite.
+    """
     worst = 0.0
     for name, reference in expected.items():
-        scale = max(float(np.abs(reference).max(initial=0.0)), 1e-30)
-        difference = float(np.abs(found[name] - reference).max(initial=0.0))
+        if name not in found or found[name].shape != reference.shape:
+            return float("inf")
+        numbers, wanted = (x.astype(np.float64) for x in (found[name], reference))
+        scale = max(float(np.abs(wanted).max(initial=0.0)), 1e-30)
+        difference = float(np.abs(numbers - wanted).max(initial=0.0))
         if not np.isfinite(difference):
             return float("inf")
         worst = max(worst, difference / scale)

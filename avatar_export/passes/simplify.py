@@ -6,6 +6,7 @@ A child, because its native core has crashed on models of others (daquexian/onnx
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tempfile
@@ -13,12 +14,17 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from avatar_export.errors import ModelError
 from avatar_export.passes.base import STAMP, Pass
 
 _SKIPPED = [
-    "fuse_bn_into_conv",  # our own pass does it in double precision
+    # Our own passes do these in double precision, once for everything that follows a layer.
+    "fuse_bn_into_conv",
+    "fuse_add_bias_into_conv",
+    "fuse_mul_into_conv",
+    "fuse_preceding_mul_into_conv",
     # A Gemm of two computed matrices, or with a transposed first one, is a fully connected layer
     # to SNPE's converters, which they then refuse; a plain MatMul they take.
     "fuse_matmul_add_bias_into_gemm",
@@ -31,10 +37,9 @@ _CHILD = """
 import sys
 sys.modules["torch"] = None
 import onnx, onnxsim
-source, target, folding_only, *skipped = sys.argv[1:]
+source, target, *skipped = sys.argv[1:]
 model, _ = onnxsim.simplify(
     onnx.load(source),
-    perform_optimization=folding_only == "0",
     skip_fuse_bn=True,
     skipped_optimizers=skipped,
     certify=False,
@@ -44,34 +49,30 @@ onnx.save(model, target)
 
 
 class Simplify(Pass):
-    """Let onnxsim do what it does well.
-
-    Args:
-        folding_only: only fold constants, no fusions: for a graph that our passes still read.
-    """
+    """Let onnxsim do what it does well: fold constants, drop dead and idle nodes, infer shapes."""
 
     name = "onnxsim"
 
-    def __init__(self, folding_only: bool = False) -> None:
-        self.folding_only = folding_only
-
     def apply(self, model: ir.Model) -> list[str]:
-        before = model.graph.num_nodes()
-        stamps = {n.name: n.metadata_props[STAMP] for n in model.graph if STAMP in n.metadata_props}
+        before = [node.op_type for node in model.graph]
+        stamps = {
+            node.name: node.metadata_props[STAMP]
+            for node in model.graph
+            if node.name and STAMP in node.metadata_props
+        }
         simplified = ir.from_proto(self._run(ir.to_proto(model)))
         _adopt(model, simplified)
         for node in model.graph:
             if node.name in stamps:
                 node.metadata_props[STAMP] = stamps[node.name]
-        after = model.graph.num_nodes()
-        return [f"{before} nodes became {after}"] if after != before else []
+        after = [node.op_type for node in model.graph]
+        return [f"{len(before)} nodes became {len(after)}"] if after != before else []
 
     def _run(self, proto: onnx.ModelProto) -> onnx.ModelProto:
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
             onnx.save(proto, source)
-            flag = "1" if self.folding_only else "0"
-            command = [sys.executable, "-c", _CHILD, str(source), str(target), flag, *_SKIPPED]
+            command = [sys.executable, "-c", _CHILD, str(source), str(target), *_SKIPPED]
             try:
                 done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:
@@ -81,10 +82,23 @@ class Simplify(Pass):
                 raise ModelError(
                     f"{self.name} failed (exit {done.returncode}): {lines[-1] if lines else ''}"
                 )
-            return onnx.load(target)
+            return self._read(target)
+
+    def _read(self, path: Path) -> onnx.ModelProto:
+        unreadable = ModelError(f"{self.name} wrote no readable model")
+        try:
+            model = onnx.load(path)
+        except DecodeError as error:
+            raise unreadable from error
+        if not model.HasField("graph"):  # an empty file reads as an empty message
+            raise unreadable
+        return model
 
 
 def _adopt(model: ir.Model, other: ir.Model) -> None:
     """Make ``model`` hold what ``other`` holds, so that callers keep their reference."""
     model.graph = other.graph
     model.ir_version = other.ir_version
+    # Nodes and values refer to each other: without this the weights of the old graph would stay
+    # in memory until the collector happens to come by.
+    gc.collect()
