@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -16,7 +18,32 @@ from avatar_export.errors import AvatarExportError
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """A group to which a reader that is gone, as in ``| head``, is no error.
+
+    click alone would end with 1, which here means findings.
+    """
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            raise _reader_left() from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _reader_left() from None
+
+
+def _reader_left() -> click.exceptions.Exit:
+    """A fine ending; what is still to be flushed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return click.exceptions.Exit(0)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="avatar-export")
 def cli() -> None:
     """Export neural head avatars to phones.
@@ -46,10 +73,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; nothing was written")
         sys.exit(INTERRUPTED)
-    except SystemExit as stop:
-        # The reader of our output is gone, as in `| head`. click ends with 1, which here would
-        # mean findings.
-        sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
 
 
 def _complain(message: str, hint: str = "") -> None:

@@ -14,7 +14,12 @@ _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "broken": ("!!", "
 
 @click.command()
 @click.option(
-    "--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the result on stdout.",
 )
 def doctor(style: str) -> int:
     """Say what is installed, what is missing, and how to get it.

@@ -9,7 +9,12 @@ import click
 
 @click.command()
 @click.option(
-    "--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the result on stdout.",
 )
 def targets(style: str) -> None:
     """List the chips, SNPE versions and runtimes that models can be judged for."""

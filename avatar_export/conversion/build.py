@@ -13,7 +13,7 @@ from avatar_export import __version__
 from avatar_export.conversion.record import GraphRecord
 from avatar_export.graphs.export import export_onnx
 from avatar_export.graphs.spec import Graph
-from avatar_export.passes.order import bake_order, export_order
+from avatar_export.passes.order import Runs, bake_order, export_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.whitelist.check import Judgement, check
 from avatar_export.whitelist.tables import load_sdk, resolve_target
@@ -52,6 +52,7 @@ def build(
     target: Target,
     inputs: Mapping[str, np.ndarray],
     constants: Mapping[str, np.ndarray] = _EMPTY,
+    runs: Runs = (),
     exported: onnx.ModelProto | None = None,
     verify: bool = True,
 ) -> Built:
@@ -62,6 +63,7 @@ def build(
         target: decides the operator set, and gives the verdict.
         inputs: values of all inputs, for the check after each pass.
         constants: inputs that become constants (baking).
+        runs: what the baked graph is fed, to measure how large its tensors get.
         exported: the graph's ONNX, if it was exported before.
         verify: compare results after each pass.
 
@@ -69,7 +71,7 @@ def build(
         ModelError, ParityError: as the exporter and the passes.
     """
     opset = load_sdk(target.sdk).facts.export_opset
-    order = bake_order(opset, constants) if constants else export_order(opset)
+    order = bake_order(opset, constants, runs) if constants else export_order(opset)
     model, passes = run_pipeline(exported or export_onnx(graph), order, inputs, verify)
     _name_producer(model)
     return Built(graph, model, passes, check(model, target))

@@ -16,8 +16,13 @@ from avatar_export.precision.runner import OnnxRunner
 
 # Largest difference of an exported graph from PyTorch, and of the baked from the generic graph.
 EXACT = Tolerance(max_abs=1e-4)
-# Half precision against float32, on the composed image.
+# Half precision against float32, on every output of the graph.
 HALF = Tolerance(psnr_db=40.0)
+# The picture an application composes of them. An error of the displacement counts there as much as
+# the texture changes from texel to texel; that of an untrained network is noise. So these limits
+# only tell a broken composition from a sound one: the limits above are the strict ones.
+COMPOSED = Tolerance(psnr_db=60.0)
+COMPOSED_HALF = Tolerance(psnr_db=20.0)
 
 _THREADS = os.cpu_count() or 1
 Tensors = dict[str, np.ndarray]
@@ -73,12 +78,13 @@ class FrameRuns:
         texture = person.avatar.texture.numpy()
         self.frames = [frame_of(outputs, texture) for outputs in self.outputs]
 
-    def against(
-        self, other: FrameRuns, step: str, tolerance: Tolerance, composed: bool = False
-    ) -> list[Parity]:
-        """Compare with the same poses through another graph, the worst pose of each output."""
-        mine, theirs = (r.frames if composed else r.outputs for r in (self, other))
-        return _stacked(step, self.name, other.name, mine, theirs, tolerance)
+    def against(self, other: FrameRuns, step: str, tolerance: Tolerance) -> list[Parity]:
+        """Compare the outputs with those of another graph for the same poses."""
+        return _stacked(step, self.name, other.name, self.outputs, other.outputs, tolerance)
+
+    def composed_against(self, other: FrameRuns, step: str, tolerance: Tolerance) -> list[Parity]:
+        """Compare the composed pictures with those of another graph for the same poses."""
+        return _stacked(step, self.name, other.name, self.frames, other.frames, tolerance)
 
     def against_torch(self, frames: list[Frame]) -> list[Parity]:
         """Compare with PyTorch: every output of the graph, then the composed image."""
@@ -88,7 +94,7 @@ class FrameRuns:
         reference = [
             {"image": frame.image.numpy(), "masked": on_black(frame, in_graph)} for frame in frames
         ]
-        return found + _stacked("compose", self.name, "PyTorch", self.frames, reference, EXACT)
+        return found + _stacked("compose", self.name, "PyTorch", self.frames, reference, COMPOSED)
 
 
 def _stacked(

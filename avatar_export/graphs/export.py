@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -27,7 +31,7 @@ def export_onnx(graph: Graph, seed: int = 0) -> onnx.ModelProto:
     graph.module.eval()
     inputs = tuple(torch.from_numpy(x) for x in graph.random_inputs(seed).values())
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _stdout_to_stderr():
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -46,6 +50,23 @@ def export_onnx(graph: Graph, seed: int = 0) -> onnx.ModelProto:
     _require_interface(model, graph)
     model.graph.name = graph.name
     return model
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Send what native code prints to stderr.
+
+    When torch refuses an operator it prints the whole graph on stdout from C++, which is ours for
+    results.
+    """
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def run_torch(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

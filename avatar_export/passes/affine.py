@@ -30,6 +30,14 @@ def out_channels(layer: ir.Node | None) -> int | None:
     return int(numbers[0].shape[_OUT_AXIS[layer.op_type]])  # type: ignore[union-attr]
 
 
+def is_reduced(norm: ir.Node) -> bool:
+    """Whether a batch norm is mere scale and shift: mean 0, variance 1, epsilon 0."""
+    mean, variance = constant(norm.inputs[3]), constant(norm.inputs[4])
+    if mean is None or variance is None or mean.any() or (variance != 1).any():
+        return False
+    return norm.attributes.get_float("epsilon", 1e-5) == 0.0
+
+
 def absorb(model: ir.Model, layer: ir.Node, scale: np.ndarray, shift: np.ndarray) -> None:
     """Make ``layer`` compute ``scale * y + shift`` instead of y, one float64 number a channel.
 

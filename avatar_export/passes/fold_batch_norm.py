@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from avatar_export.errors import ModelError
-from avatar_export.passes.affine import absorb, out_channels
+from avatar_export.passes.affine import absorb, is_reduced, out_channels
 from avatar_export.passes.base import Pass, add_initializer, bypass, constant, drop_unused
 
 
@@ -29,7 +29,7 @@ class FoldBatchNorm(Pass):
         changes = []
         for node in list(model.graph):
             affine = _affine(node)
-            if affine is None or _is_reduced(node):
+            if affine is None or is_reduced(node):
                 continue
             layer = node.inputs[0].producer() if node.inputs[0] is not None else None
             if layer is not None and out_channels(layer) is not None:
@@ -45,7 +45,7 @@ class FoldBatchNorm(Pass):
 
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
-            if _affine(node) is not None and not _is_reduced(node):
+            if _affine(node) is not None and not is_reduced(node):
                 raise ModelError(f"{self.name}: {node.name} was left as it was")
 
     def _reduce(self, model: ir.Model, norm: ir.Node, scale: np.ndarray, shift: np.ndarray) -> None:
@@ -75,11 +75,3 @@ def _affine(node: ir.Node) -> tuple[np.ndarray, np.ndarray] | None:
     scale, bias, mean, variance = (np.asarray(p, dtype=np.float64) for p in parameters)
     factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
     return factor, bias - factor * mean
-
-
-def _is_reduced(node: ir.Node) -> bool:
-    mean, variance = constant(node.inputs[3]), constant(node.inputs[4])
-    if mean is None or variance is None:
-        return False
-    plain = not mean.any() and bool((variance == 1).all())
-    return plain and node.attributes.get_float("epsilon", 1e-5) == 0.0

@@ -52,7 +52,9 @@ def _passes(record: GraphRecord) -> list[str]:
 
 def _parity(conversion: Conversion) -> str:
     exact = [p for p in conversion.parity if p.tolerance.max_abs is not None]
-    half = [p.psnr_db for p in conversion.parity if p.step == "fp16" and p.psnr_db is not None]
+    half = [
+        p.psnr_db for p in conversion.parity if p.step == "fp16 picture" and p.psnr_db is not None
+    ]
     worst = max(p.max_abs for p in exact)
     line = f"parity: {len(conversion.parity)} comparisons passed, worst difference {worst:.1e}"
     return f"{line}; float16 {min(half):.1f} dB" if half else line

@@ -1,0 +1,53 @@
+"""How large the tensors of a model get on given inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from avatar_export.precision.runner import OnnxRunner
+
+_PREFIX = "largest/"
+
+
+def largest_values(
+    model: onnx.ModelProto, runs: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, float]:
+    """Largest absolute value of every float32 tensor that a node of the model makes.
+
+    The reduction runs inside the graph, so that memory stays that of one run.
+
+    Args:
+        model: with typed intermediate values (run shape inference first); untyped ones are left
+            out.
+        runs: inputs by name, one mapping a run.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the model.
+    """
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    graph = probe.graph
+    typed = {
+        value.name
+        for value in (*graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT
+    }
+    made = [name for node in model.graph.node for name in node.output if name in typed]
+    del graph.output[:]
+    for name in made:
+        magnitude = f"{_PREFIX}magnitude/{name}"
+        graph.node.append(helper.make_node("Abs", [name], [magnitude]))
+        largest = helper.make_node("ReduceMax", [magnitude], [_PREFIX + name], keepdims=0)
+        graph.node.append(largest)
+        graph.output.append(helper.make_tensor_value_info(_PREFIX + name, TensorProto.FLOAT, []))
+    runner = OnnxRunner(probe)
+    found = dict.fromkeys(made, 0.0)
+    for inputs in runs:
+        for name, value in runner.run(inputs).items():
+            tensor = name.removeprefix(_PREFIX)
+            found[tensor] = max(found[tensor], float(value))
+    return found

@@ -1,0 +1,629 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avatar_export.errors import ModelError
+from avatar_export.passes.lower_opset import (
+    _INPUT_TO_ATTRIBUTE,
+    _NEWER_ATTRIBUTES,
+    LowerOpset,
+)
+from avatar_export.precision.runner import run_onnx
+from tests.passes.models import (
+    applied,
+    attributes,
+    initializers,
+    loaded,
+    operators,
+    parsed,
+    rewritten,
+    rng,
+    stamps,
+)
+
+X = rng(2, 4, 6, 8)
+IN, OUT = "float[2,4,6,8] x", "float[A,B,C,D] y"
+
+
+def version(model: onnx.ModelProto) -> int:
+    return next(x.version for x in model.opset_import if x.domain == "")
+
+
+def body(nodes: str, inputs: str = IN, outputs: str = OUT) -> str:
+    return f"g ({inputs}) => ({outputs}) {{ {nodes} }}"
+
+
+def ints(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def held(model: onnx.ModelProto, wanted: int, kept: int, **feeds: np.ndarray) -> str:
+    """Lower a model that stops at ``kept``; the line that says why."""
+    after, changes = rewritten(LowerOpset(wanted), model, **feeds or {"x": X})
+    assert version(after) == kept
+    return changes[0]
+
+
+# Inputs that were attributes: operator, set of the model, nodes, constants, attributes at set 9.
+RESPELLED: list[tuple[str, int, str, dict[str, object], dict[str, object]]] = [
+    ("Squeeze", 13, "t = Unsqueeze(x, u) z = Squeeze(t, a)", {"u": 0, "a": 0}, {"axes": [0]}),
+    ("Unsqueeze", 13, "z = Unsqueeze(x, a)", {"a": [0, 3]}, {"axes": [0, 3]}),
+    ("ReduceSum", 13, "z = ReduceSum<keepdims = 0>(x, a)", {"a": 1}, {"axes": [1]}),
+    ("ReduceMean", 18, "z = ReduceMean(x, a)", {"a": [2, 3]}, {"axes": [2, 3]}),
+    ("ReduceMax", 18, "z = ReduceMax(x, a)", {"a": 1}, {"axes": [1]}),
+    ("ReduceMin", 18, "z = ReduceMin(x, a)", {"a": 1}, {"axes": [1]}),
+    ("Split", 13, "z, q = Split<axis = 1>(x, a)", {"a": [1, 3]}, {"split": [1, 3]}),
+    (
+        "Pad",
+        16,
+        "z = Pad(x, a, b)",
+        {"a": [0, 0, 1, 2, 0, 0, 0, 3], "b": np.float32(0.5)},
+        {"pads": [0, 0, 1, 2, 0, 0, 0, 3], "value": 0.5},
+    ),
+    (
+        "Clip",
+        16,
+        "z = Clip(x, a, b)",
+        {"a": np.float32(-0.5), "b": np.float32(0.75)},
+        {"min": -0.5, "max": 0.75},
+    ),
+    (
+        "Slice",
+        16,
+        "z = Slice(x, a, b, c)",
+        {"a": [1, 2], "b": [3, 5], "c": [1, 3]},
+        {"starts": [1, 2], "ends": [3, 5], "axes": [1, 3]},
+    ),
+]
+
+
+def integers(constants: dict[str, object]) -> dict[str, np.ndarray]:
+    """Python numbers as int64 vectors, arrays as they are."""
+    return {
+        name: numbers if isinstance(numbers, np.ndarray | np.generic) else np.atleast_1d(numbers)
+        for name, numbers in constants.items()
+    }
+
+
+def with_result(
+    nodes: str, opset: int, constants: dict[str, np.ndarray], inputs: str = IN
+) -> onnx.ModelProto:
+    """A model whose output z has the rank that it has in ONNX Runtime."""
+    names = {value.name for value in parsed(body("", inputs, "float z")).graph.input}
+    feeds = {"x": X} | {name: array for name, array in constants.items() if name in names}
+    weights = {name: array for name, array in constants.items() if name not in names}
+    model = parsed(body(nodes, inputs, "float z"), opset, **weights)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    rank = run_onnx(model, feeds)["z"].ndim
+    free = ",".join("ABCDEF"[:rank])
+    return parsed(body(nodes, inputs, f"float[{free}] z"), opset, **weights)
+
+
+def of(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.op_type == operator)
+
+
+def test_the_rows_below_are_those_of_the_table() -> None:
+    assert [row[0] for row in RESPELLED] == list(_INPUT_TO_ATTRIBUTE)
+
+
+@pytest.mark.parametrize("row", RESPELLED, ids=lambda row: row[0])
+def test_an_input_becomes_the_attribute_it_was(row) -> None:
+    operator, opset, nodes, constants, expected = row
+    model = with_result(nodes, opset, integers(constants))
+    after, changes = rewritten(LowerOpset(9), model, x=X)
+    assert version(after) == 9
+    node = of(after, operator)
+    assert len(node.input) == 1
+    assert {k: v for k, v in attributes(node).items() if k not in ("axis", "keepdims")} == expected
+    assert changes[0] == f"operator set {opset} became 9"
+    assert not initializers(after)
+
+
+@pytest.mark.parametrize("row", RESPELLED, ids=lambda row: row[0])
+def test_the_input_stays_where_the_target_has_it(row) -> None:
+    operator, opset, nodes, constants, _ = row
+    first = _INPUT_TO_ATTRIBUTE[operator][0]
+    model = with_result(nodes, max(opset, first + 1), integers(constants))
+    after, _ = rewritten(LowerOpset(first), model, x=X)
+    assert version(after) == first
+    assert list(of(after, operator).input) == list(of(model, operator).input)
+
+
+@pytest.mark.parametrize("row", RESPELLED, ids=lambda row: row[0])
+def test_a_computed_input_holds_the_model(row) -> None:
+    operator, opset, nodes, constants, _ = row
+    first, slots = _INPUT_TO_ATTRIBUTE[operator]
+    arrays = integers(constants)
+    fed = of(with_result(nodes, opset, arrays), operator).input[min(slots)]
+    array = np.asarray(arrays[fed])
+    kind = "float" if array.dtype == np.float32 else "int64"
+    shape = "" if array.ndim == 0 else f"[{array.size}]"
+    inputs = f"{IN}, {kind}{shape} {fed}"
+    model = with_result(nodes, max(opset, first + 1), arrays, inputs)
+    line = held(model, 9, first, x=X, **{fed: array})
+    assert f"its input {slots[min(slots)]} is computed, not constant" in line
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ("y = Clip(x)", {}),
+        ('y = Clip(x, "", k)', {"max": 0.5}),
+        ("y = Clip(x, k)", {"min": 0.5}),
+    ],
+)
+def test_bounds_may_be_left_out(nodes: str, expected: dict[str, object]) -> None:
+    after, _ = rewritten(LowerOpset(9), parsed(body(nodes), 13, k=np.float32(0.5)), x=X)
+    assert attributes(after.graph.node[0]) == expected
+
+
+def test_an_even_split_needs_no_sizes() -> None:
+    text = body("y, z = Split<axis = 1>(x)", outputs=f"{OUT}, float[A,B,C,D] z")
+    after, _ = rewritten(LowerOpset(9), parsed(text, 13), x=X)
+    assert attributes(after.graph.node[0]) == {"axis": 1}
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+def test_pads_keep_their_mode(mode: str) -> None:
+    text = body(f'y = Pad<mode = "{mode}">(x, p)')
+    after, _ = rewritten(LowerOpset(10), parsed(text, 11, p=ints(0, 0, 1, 2, 0, 0, 3, 1)), x=X)
+    assert attributes(after.graph.node[0])["mode"] == mode.encode()
+
+
+# Slices
+
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "axes"),
+    [
+        ((0,), (LARGEST,), (3,)),
+        ((-3,), (LARGEST,), (2,)),
+        ((-5,), (-1,), (3,)),
+        ((1, -4), (-1, LARGEST), (1, 3)),
+        ((2,), (100,), (-1,)),
+        ((-100,), (3,), (-2,)),
+    ],
+)
+def test_negative_and_open_ends(
+    starts: tuple[int, ...], ends: tuple[int, ...], axes: tuple[int, ...]
+) -> None:
+    constants = {"s": ints(*starts), "e": ints(*ends), "a": ints(*axes)}
+    after, _ = rewritten(LowerOpset(9), parsed(body("y = Slice(x, s, e, a)"), **constants), x=X)
+    found = attributes(after.graph.node[0])
+    assert found["starts"] == list(starts)
+    assert found["ends"] == [min(end, 2**31 - 1) for end in ends]
+    assert found["axes"] == [axis % 4 for axis in axes]
+
+
+def test_a_slice_without_axes() -> None:
+    model = parsed(body("y = Slice(x, s, e)"), s=ints(0, 1), e=ints(1, 3))
+    after, _ = rewritten(LowerOpset(9), model, x=X)
+    assert "axes" not in attributes(after.graph.node[0])
+
+
+STEPPED = body("[cut] y = Slice(x, s, e, a, k)")
+
+
+def test_steps_of_one_are_dropped() -> None:
+    constants = {"s": ints(1), "e": ints(5), "a": ints(2), "k": ints(1)}
+    after, _ = rewritten(LowerOpset(9), parsed(STEPPED, **constants), x=X)
+    assert len(after.graph.node[0].input) == 1
+
+
+@pytest.mark.parametrize(("step", "start", "end"), [(2, 0, 6), (-1, 5, 0), (-2, -1, -LARGEST)])
+def test_other_steps_hold_the_model_at_10(step: int, start: int, end: int) -> None:
+    constants = {"s": ints(start), "e": ints(end), "a": ints(2), "k": ints(step)}
+    line = held(parsed(STEPPED, **constants), 9, 10)
+    assert line == (
+        "operator set 13 became 10 (lower-opset: Slice cut cannot go to operator set 9: "
+        "set 9 has no steps other than 1)"
+    )
+
+
+def test_computed_steps_hold_the_model_at_10() -> None:
+    constants = {"s": ints(0), "e": ints(6), "a": ints(2)}
+    model = parsed(STEPPED.replace(IN, f"{IN}, int64[1] k"), **constants)
+    assert "steps" in held(model, 9, 10, x=X, k=ints(2))
+
+
+# Attributes that an older set does not have
+
+# Operator -> a use with the harmless value of each row of the table, and one set below its first.
+HARMLESS: dict[str, tuple[int, str, int]] = {
+    "BatchNormalization": (15, "BatchNormalization<training_mode = 0>(x, k, k, k, v)", 13),
+    "Reshape": (14, "Reshape<allowzero = 0>(x, s)", 13),
+    "ReduceSum": (13, "ReduceSum<noop_with_empty_axes = 0>(x, a)", 12),
+    "ReduceMean": (18, "ReduceMean<noop_with_empty_axes = 0>(x, a)", 17),
+    "ReduceMax": (18, "ReduceMax<noop_with_empty_axes = 0>(x, a)", 17),
+    "ReduceMin": (18, "ReduceMin<noop_with_empty_axes = 0>(x, a)", 17),
+    "Cast": (19, "Cast<saturate = 1, to = 1>(x)", 18),
+    "ScatterElements": (16, 'ScatterElements<axis = 1, reduction = "none">(x, i, u)', 13),
+    "AveragePool": (
+        19,
+        "AveragePool<ceil_mode = 0, dilations = [1,1], kernel_shape = [2,2]>(x)",
+        9,
+    ),
+    "MaxPool": (
+        12,
+        "MaxPool<ceil_mode = 0, dilations = [1,1], storage_order = 0, kernel_shape = [2,2]>(x)",
+        7,
+    ),
+}
+OPERANDS = {
+    "k": rng(4),
+    "v": np.float32([1, 2, 3, 4]),
+    "s": ints(2, 4, 8, 6),
+    "a": ints(1),
+    "i": np.zeros((2, 1, 6, 8), np.int64),
+    "u": rng(2, 1, 6, 8),
+}
+# The same with a value that says something, and the set that holds the model.
+TELLING: dict[str, tuple[str, str, int]] = {
+    "Reshape": ("allowzero = 0", "allowzero = 1", 14),
+    "ReduceSum": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 13),
+    "ReduceMean": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
+    "ReduceMax": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
+    "ReduceMin": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
+    "ScatterElements": ('reduction = "none"', 'reduction = "add"', 16),
+    "AveragePool": ("dilations = [1,1]", "dilations = [2,2]", 19),
+    "MaxPool": ("dilations = [1,1]", "dilations = [2,2]", 10),
+}
+
+
+def with_operands(node: str, opset: int) -> onnx.ModelProto:
+    """The node with those operands that it names."""
+    names = node[node.rindex("(") + 1 : node.rindex(")")].split(", ")
+    operands = {name: OPERANDS[name] for name in names if name in OPERANDS}
+    ir_version = 9 if opset == 19 else 8
+    return parsed(body(f"[n] y = {node}"), opset, ir_version, **operands)
+
+
+def test_the_rows_above_are_those_of_the_table() -> None:
+    assert HARMLESS.keys() == _NEWER_ATTRIBUTES.keys()
+    for operator, (_, node, _) in HARMLESS.items():
+        assert all(name in node for name in _NEWER_ATTRIBUTES[operator])
+
+
+@pytest.mark.parametrize("operator", HARMLESS)
+def test_a_newer_attribute_is_dropped_where_it_says_nothing(operator: str) -> None:
+    opset, node, target = HARMLESS[operator]
+    after, changes = rewritten(LowerOpset(target), with_operands(node, opset), x=X)
+    assert version(after) == target
+    assert not _NEWER_ATTRIBUTES[operator].keys() & attributes(after.graph.node[0]).keys()
+    assert changes[1:] == [f"n: {operator} respelled"]
+    assert stamps(after) == {"n": "lower-opset"}
+
+
+@pytest.mark.parametrize("operator", TELLING)
+def test_a_newer_attribute_that_says_something_holds_the_model(operator: str) -> None:
+    opset, node, _ = HARMLESS[operator]
+    harmless, telling, kept = TELLING[operator]
+    model = with_operands(node.replace(harmless, telling), max(opset, kept))
+    line = held(model, 7, kept)
+    assert f"set {kept - 1} has no attribute {telling.split()[0]}" in line
+
+
+def test_training_mode_holds_the_model() -> None:
+    model = with_operands(HARMLESS["BatchNormalization"][1].replace("= 0", "= 1"), 15)
+    model.graph.node[0].output.extend(["p", "q"])
+    after, changes = applied(LowerOpset(9), model)
+    assert version(after) == 14
+    assert "no attribute training_mode" in changes[0]
+
+
+def test_saturation_switched_off_holds_the_model() -> None:
+    after, changes = applied(LowerOpset(9), with_operands("Cast<saturate = 0, to = 1>(x)", 19))
+    assert version(after) == 19
+    assert "set 18 has no attribute saturate" in changes[0]
+
+
+def test_an_attribute_in_no_table_holds_the_model() -> None:
+    """num_outputs of a Split is of set 18; dropping it unseen would be a guess."""
+    outputs = f"{OUT}, float[A,B,C,D] z"
+    model = parsed(body("y, z = Split<axis = 1, num_outputs = 2>(x)", outputs=outputs), 18)
+    assert "set 17 has no attribute num_outputs" in held(model, 9, 18)
+
+
+def test_an_input_in_no_table_holds_the_model() -> None:
+    """Axes of a Pad are of set 18."""
+    model = parsed(body('y = Pad(x, p, "", a)'), 18, p=ints(1, 2), a=ints(2))
+    assert "set 17 takes 2 to 3 inputs" in held(model, 9, 18)
+
+
+def test_an_input_that_was_demanded_holds_the_model() -> None:
+    """The addend of a Gemm may be left out from set 11 on."""
+    model = parsed("g (float[2,4] x) => (float[2,3] y) { y = Gemm(x, w) }", 13, w=rng(4, 3))
+    assert "set 10 takes 3 to 3 inputs" in held(model, 9, 11, x=rng(2, 4))
+
+
+# Resize
+
+NEAREST = (
+    '[n] y = Resize<coordinate_transformation_mode = "{0}", mode = "{1}", nearest_mode = "{2}">'
+    '(x, "", s)'
+)
+REPEATING = [
+    ("asymmetric", "nearest", "floor"),
+    ("half_pixel", "nearest", "round_prefer_floor"),
+    ("half_pixel", "nearest", "round_prefer_ceil"),
+]
+OTHERS = [
+    ("asymmetric", "linear", "floor"),
+    ("half_pixel", "linear", "round_prefer_floor"),
+    ("align_corners", "nearest", "floor"),
+    ("asymmetric", "nearest", "ceil"),
+    ("asymmetric", "nearest", "round_prefer_floor"),
+    ("half_pixel", "nearest", "floor"),
+]
+
+
+def resize(mode: tuple[str, str, str], scales: object = (1, 1, 2, 3), opset: int = 13):
+    return parsed(body(NEAREST.format(*mode)), opset, s=np.float32(scales))
+
+
+@pytest.mark.parametrize("mode", REPEATING)
+@pytest.mark.parametrize("scales", [(1, 1, 2, 2), (1, 1, 3, 1), (1, 1, 2, 5)])
+@pytest.mark.parametrize(("target", "operator"), [(9, "Upsample"), (10, "Resize")])
+def test_nearest_by_whole_factors(mode, scales, target: int, operator: str) -> None:
+    after, changes = rewritten(LowerOpset(target), resize(mode, scales), x=X)
+    assert version(after) == target
+    assert operators(after) == [operator]
+    (node,) = after.graph.node
+    assert attributes(node) == {"mode": b"nearest"}
+    np.testing.assert_array_equal(initializers(after)[node.input[1]], np.float32(scales))
+    assert changes == [f"operator set 13 became {target}", "n: Resize respelled"]
+
+
+def test_the_defaults_of_resize_are_half_pixel() -> None:
+    model = parsed(body('y = Resize(x, "", s)'), s=[1, 1, 2, 2])
+    after, _ = rewritten(LowerOpset(9), model, x=X)
+    assert operators(after) == ["Upsample"]
+
+
+@pytest.mark.parametrize("mode", OTHERS)
+def test_other_modes_hold_the_model_at_11(mode: tuple[str, str, str]) -> None:
+    line = held(resize(mode), 9, 11)
+    where, kind, rounding = mode
+    assert f"{kind} / {where} / {rounding} has no older spelling" in line
+
+
+@pytest.mark.parametrize("scales", [(1, 1, 1.5, 2), (1, 1, 0.5, 0.5)])
+def test_broken_scales_hold_the_model_at_11(scales: tuple[float, ...]) -> None:
+    line = held(resize(REPEATING[0], scales), 9, 11)
+    assert "only constant whole scales have an older spelling" in line
+
+
+def test_sizes_hold_the_model_at_11() -> None:
+    text = body('y = Resize(x, "", "", s)')
+    line = held(parsed(text, s=ints(2, 4, 12, 16)), 9, 11)
+    assert "only constant whole scales" in line
+
+
+def test_computed_scales_hold_the_model_at_11() -> None:
+    model = parsed(body('y = Resize(x, "", s)', f"{IN}, float[4] s"))
+    assert "constant" in held(model, 9, 11, x=X, s=np.float32([1, 1, 2, 2]))
+
+
+def test_scales_of_some_axes_hold_the_model_at_18() -> None:
+    model = parsed(body('y = Resize<axes = [2,3]>(x, "", s)'), 18, s=[2, 2])
+    after, changes = applied(LowerOpset(9), model)
+    assert version(after) == 18
+    assert "set 17 has no attribute axes" in changes[0]
+
+
+@pytest.mark.parametrize("target", [11, 12])
+def test_roi_is_named_where_the_set_demands_it(target: int) -> None:
+    after, changes = rewritten(LowerOpset(target), resize(OTHERS[1]), x=X)
+    assert version(after) == target
+    assert initializers(after)[after.graph.node[0].input[1]].size == 0
+    assert len(changes) == 2
+
+
+def test_roi_of_two_nodes_and_one_that_is_there() -> None:
+    nodes = NEAREST.format(*OTHERS[1]).replace("[n] y", "[n] t") + " y = Resize(t, r, s)"
+    model = parsed(body(nodes), s=[1, 1, 2, 2], r=np.zeros(0, np.float32))
+    after, changes = rewritten(LowerOpset(11), model, x=X)
+    assert after.graph.node[1].input[1] == "r"
+    assert len(changes) == 2
+
+
+@given(
+    scales=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    mode=st.sampled_from(REPEATING),
+    target=st.sampled_from([9, 10]),
+)
+@settings(max_examples=25, deadline=None)
+def test_upsampling_repeats_at_every_size(scales, size, mode, target: int) -> None:
+    height, width = size
+    text = body(NEAREST.format(*mode), f"float[1,2,{height},{width}] x")
+    model = parsed(text, s=np.float32([1, 1, *scales]))
+    x = rng(1, 2, height, width)
+    after, _ = rewritten(LowerOpset(target), model, x=x)
+    assert version(after) == target
+
+
+# Axes
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax", "Hardmax"])
+@pytest.mark.parametrize("axis", ["", "<axis = -1>", "<axis = 3>"])
+@pytest.mark.parametrize("target", [9, 11])
+def test_the_last_axis_of_a_softmax_is_written_out(operator: str, axis: str, target: int) -> None:
+    model = parsed(body(f"[n] y = {operator}{axis}(x)"))
+    after, changes = rewritten(LowerOpset(target), model, x=X)
+    assert version(after) == target
+    assert attributes(after.graph.node[0]) == {"axis": 3}
+    assert changes[1:] == [f"n: {operator} respelled"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -2])
+def test_another_axis_of_a_softmax_holds_the_model_at_13(axis: int) -> None:
+    model = parsed(body(f"y = Softmax<axis = {axis}>(x)"), 14)
+    assert "its axis is not the last one" in held(model, 9, 13)
+
+
+def test_a_softmax_of_unknown_rank_holds_the_model_at_13() -> None:
+    line = held(unranked("y = Softmax(t)", 14), 9, 13, x=X, s=ints(*X.shape))
+    assert "its rank is unknown" in line
+
+
+def unranked(node: str, opset: int = 13) -> onnx.ModelProto:
+    """The node with an input t of a rank that only the feeds decide."""
+    return parsed(body(f"t = Reshape(x, s) {node}", f"{IN}, int64[N] s"), opset)
+
+
+@pytest.mark.parametrize("axis", ["", "<axis = 2>", "<axis = 1>"])
+def test_a_softmax_that_is_old_already_keeps_its_axis(axis: str) -> None:
+    model = parsed(body(f"y = Softmax{axis}(x)"), 12)
+    after, _ = rewritten(LowerOpset(9), model, x=X)
+    assert version(after) == 9
+    assert attributes(after.graph.node[0]) == attributes(model.graph.node[0])
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "expected"),
+    [
+        ("Concat<axis = -3>(x, x)", {}, {"axis": 1}),
+        ("Flatten<axis = -2>(x)", {}, {"axis": 2}),
+        ("Gather<axis = -1>(x, a)", {"a": ints(0, 2)}, {"axis": 3}),
+        ("ReduceMean<axes = [-1, 1], keepdims = 0>(x)", {}, {"axes": [3, 1], "keepdims": 0}),
+        ("ReduceSum(x, a)", {"a": ints(-2)}, {"axes": [2]}),
+        ("Unsqueeze(x, a)", {"a": ints(-1, 0)}, {"axes": [5, 0]}),
+    ],
+    ids=lambda value: value.split("<")[0].split("(")[0] if isinstance(value, str) else "",
+)
+def test_axes_are_counted_from_the_front_below_11(node: str, constants, expected) -> None:
+    model = with_result(f"z = {node}", 13, constants)
+    after, _ = rewritten(LowerOpset(10), model, x=X)
+    assert version(after) == 10
+    assert attributes(after.graph.node[0]) == expected
+
+
+def test_axes_from_the_back_stay_from_11_on() -> None:
+    after, _ = rewritten(LowerOpset(11), parsed(body("y = Concat<axis = -3>(x, x)")), x=X)
+    assert attributes(after.graph.node[0]) == {"axis": -3}
+
+
+def test_the_axis_of_onehot_counts_in_its_output() -> None:
+    """It may be negative in every set, and -1 is no axis of the indices."""
+    text = body("y = OneHot<axis = -1>(i, d, v)", "int64[2,3] i", "float[A,B,C] y")
+    model = parsed(text, d=np.array(4), v=[0.0, 1.0])
+    indices = np.array([[0, 1, 2], [3, 2, 1]])
+    after, _ = rewritten(LowerOpset(9), model, i=indices)
+    assert attributes(after.graph.node[0]) == {"axis": -1}
+
+
+def test_axes_from_the_back_of_an_unknown_rank_hold_the_model_at_11() -> None:
+    line = held(unranked("y = Concat<axis = -1>(t, t)"), 9, 11, x=X, s=ints(*X.shape))
+    assert "unknown rank" in line
+
+
+# What else holds a model, and what never happens
+
+GRID = body("[warp] y = GridSample(x, p)", f"{IN}, float[2,6,8,2] p")
+
+
+def test_an_operator_without_an_older_spelling_holds_the_model() -> None:
+    line = held(parsed(GRID, 17), 9, 16, x=X, p=rng(2, 6, 8, 2))
+    assert line == (
+        "operator set 17 became 16 (lower-opset: GridSample warp cannot go to operator set 15: "
+        "the operator is newer than set 15)"
+    )
+
+
+def test_a_model_that_cannot_move_is_kept_and_says_why() -> None:
+    model = parsed(GRID, 16)
+    after, changes = rewritten(LowerOpset(9), model, x=X, p=rng(2, 6, 8, 2))
+    assert after == ir.to_proto(loaded(model))
+    (line,) = changes
+    assert line.startswith("operator set 16 kept: lower-opset: GridSample warp")
+
+
+def test_what_holds_one_node_leaves_the_others_in_the_held_spelling() -> None:
+    """Steps hold at 10: the Resize becomes that of set 10, not an Upsample."""
+    nodes = 't = Resize(x, "", r) y = Slice(t, s, e, a, k)'
+    constants = {
+        "s": ints(0),
+        "e": ints(6),
+        "a": ints(2),
+        "k": ints(2),
+        "r": np.float32([1, 1, 2, 2]),
+    }
+    after, _ = rewritten(LowerOpset(9), parsed(body(nodes), **constants), x=X)
+    assert (version(after), operators(after)) == (10, ["Resize", "Slice"])
+
+
+def test_another_domain_holds_the_model() -> None:
+    model = parsed(body("[n] r = Relu(x) [own] y = custom.Foo(r)"))
+    step, before = LowerOpset(9), loaded(model)
+    changes = step.apply(before)
+    assert before.opset_imports[""] == 13
+    assert "custom" in changes[0]
+
+
+def test_a_subgraph_holds_the_model() -> None:
+    """Its nodes would need the same care."""
+    branch = "then_branch = t () => (float[2,4,6,8] p) { p = Softmax<axis = 1>(x) }"
+    other = "else_branch = e () => (float[2,4,6,8] q) { q = Neg(x) }"
+    model = parsed(body(f"y = If (b) <{branch}, {other}>", f"{IN}, bool b"))
+    assert "it holds a subgraph" in held(model, 9, 13, x=X, b=np.bool_(True))
+
+
+@pytest.mark.parametrize("wanted", [9, 11, 17])
+def test_the_version_is_never_raised(wanted: int) -> None:
+    model = parsed(body("y = Relu(x)"), 9)
+    after, changes = rewritten(LowerOpset(wanted), model, x=X)
+    assert changes == []
+    assert version(after) == 9
+
+
+def test_a_second_run_changes_nothing() -> None:
+    nodes = 't = Resize(x, "", r) u = Softmax(t) v = Slice(u, s, e, a) y = Clip(v, l, h)'
+    constants = {"s": ints(0), "e": ints(LARGEST), "a": ints(2), "r": np.float32([1, 1, 2, 2])}
+    constants |= {"l": np.float32(0.1), "h": np.float32(0.2)}
+    once, _ = rewritten(LowerOpset(9), parsed(body(nodes), **constants), x=X)
+    twice, changes = rewritten(LowerOpset(9), once, x=X)
+    assert changes == []
+    assert twice == once
+
+
+@pytest.mark.parametrize(
+    ("before", "target", "after"),
+    [(8, 8, 4), (8, 9, 4), (8, 10, 5), (8, 11, 6), (8, 12, 7), (4, 9, 4), (5, 12, 5)],
+)
+def test_the_ir_version_goes_down_with_the_set(before: int, target: int, after: int) -> None:
+    """That of the onnx release which brought the set; never below 4, never up."""
+    model, _ = rewritten(LowerOpset(target), parsed(body("y = Relu(x)"), 13, before), x=X)
+    assert model.ir_version == after
+
+
+def test_the_other_domains_keep_their_version() -> None:
+    after, _ = rewritten(LowerOpset(9), parsed(body("y = Relu(x)")), x=X)
+    assert {x.domain: x.version for x in after.opset_import} == {"": 9, "custom": 1}
+
+
+def test_a_node_that_needs_no_respelling_is_not_stamped() -> None:
+    after, changes = rewritten(LowerOpset(9), parsed(body("[n] y = Relu(x)")), x=X)
+    assert changes == ["operator set 13 became 9"]
+    assert stamps(after) == {}
+
+
+def test_one_pass_serves_several_models() -> None:
+    step = LowerOpset(9)
+    assert version(applied(step, parsed(GRID, 17))[0]) == 16
+    assert version(applied(step, parsed(body("y = Relu(x)"), 13))[0]) == 9
+
+
+def test_an_invalid_result_is_named() -> None:
+    model = loaded(parsed(body("[n] y = Relu<alpha = 1.0>(x)")))
+    with pytest.raises(ModelError, match=r"lower-opset: .*alpha"):
+        LowerOpset(9).ensures(model)
