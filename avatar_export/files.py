@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,14 +56,20 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 @contextmanager
-def staged_folder(target: Path) -> Iterator[Path]:
+def staged_folder(target: Path, outdated: Collection[str] = ()) -> Iterator[Path]:
     """Yield an empty folder next to ``target``; move its files into ``target`` on success only.
 
     Files that ``target`` already holds stay, unless a new one has the same name. When the body
     raises (or is interrupted), ``target`` is left as it was.
 
+    Args:
+        target: the folder to fill.
+        outdated: names of files in it that go when the new ones come, such as those of an earlier
+            run that this one does not make.
+
     Raises:
-        UserError: ``target`` is a file, or its parent cannot be written.
+        UserError: ``target`` is a file, its parent cannot be written, or writing failed in the
+            body, as on a full disk.
     """
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file", "name a folder with --out")
@@ -74,21 +80,23 @@ def staged_folder(target: Path) -> Iterator[Path]:
         raise UserError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield staging
-        try:
-            _move_contents(staging, target)
-        except OSError as error:
-            raise UserError(f"cannot write to {target}: {error.strerror}") from error
+        _move_contents(staging, target, outdated)
+    except OSError as error:
+        raise UserError(f"cannot write to {target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _move_contents(staging: Path, target: Path) -> None:
+def _move_contents(staging: Path, target: Path, outdated: Collection[str]) -> None:
     """Replace files of ``target`` by those of ``staging``, restoring the old ones on failure."""
     existed = target.exists()
     target.mkdir(exist_ok=True)
     backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
     moved: list[Path] = []
     try:
+        for name in outdated:
+            if (target / name).is_file():
+                (target / name).replace(backup / name)
         for path in sorted(staging.iterdir()):
             final = target / path.name
             if final.exists():

@@ -67,11 +67,7 @@ def test_command(page: str, command: str, workplace: Path) -> None:
     words = command.split()
     variables = dict(words.pop(0).split("=", 1) for word in list(words) if "=" in word[:30])
     assert words[0] == "avatar-export"
-    if variables:  # shell completion asks the program by its name
-        script = "from avatar_export.cli import cli; cli(prog_name='avatar-export')"
-        done = run([sys.executable, "-c", script, *words[1:]], workplace, **variables)
-    else:
-        done = run([sys.executable, "-m", "avatar_export", *words[1:]], workplace)
+    done = run([sys.executable, "-m", "avatar_export", *words[1:]], workplace, **variables)
     assert done.returncode == 0, f"{page}: {command}\n{done.stderr}"
     assert done.stdout
 

@@ -177,3 +177,23 @@ def test_target_below_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="cannot write"), staged_folder(tmp_path / "file" / "build"):
         pytest.fail("the body ran")
+
+
+def test_outdated_files_go_with_the_new_ones(tmp_path: Path) -> None:
+    target = tmp_path / "build"
+    target.mkdir()
+    for name in ("old.dlc", "kept.txt"):
+        (target / name).write_text(name)
+    with staged_folder(target, outdated=["old.dlc", "never.was"]) as staging:
+        (staging / "new.onnx").write_text("new")
+    assert {p.name for p in target.iterdir()} == {"kept.txt", "new.onnx"}
+
+
+def test_outdated_files_stay_when_the_body_fails(tmp_path: Path) -> None:
+    target = tmp_path / "build"
+    target.mkdir()
+    (target / "old.dlc").write_text("old")
+    with pytest.raises(UserError, match="No space left"), staged_folder(target, ["old.dlc"]):
+        raise OSError(28, "No space left on device")
+    assert (target / "old.dlc").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -62,8 +63,9 @@ for _verb in (convert, demo, doctor, targets):
 
 def main() -> None:
     """Entry point: run the command line; a user's error is one line and a hint, no traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)  # a CI job that is cancelled: clean up as for Ctrl-C
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        sys.exit(cli.main(prog_name="avatar-export", standalone_mode=False) or 0)
     except AvatarExportError as error:
         _complain(error.message, error.hint)
         sys.exit(error.exit_code)
@@ -73,6 +75,10 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; nothing was written")
         sys.exit(INTERRUPTED)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _complain(message: str, hint: str = "") -> None:

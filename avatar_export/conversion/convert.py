@@ -12,7 +12,7 @@ import onnx
 
 from avatar_export.conversion import verify
 from avatar_export.conversion.build import Built, build, fewest_findings, save
-from avatar_export.conversion.manifest import write_manifest
+from avatar_export.conversion.manifest import listed_files, write_manifest
 from avatar_export.conversion.options import Options
 from avatar_export.conversion.person import Person, meet, spread, stand_in, torch_frames
 from avatar_export.conversion.record import Conversion, GraphRecord, hash_files
@@ -78,6 +78,8 @@ def planned_files(job: Job) -> list[str]:
 def convert(options: Options, progress: Progress = lambda line: None) -> Conversion:
     """Convert a run; the folder ``options.out`` gets all files, or is left as it was.
 
+    Files of an earlier conversion in that folder are replaced as a set.
+
     Args:
         options: what to convert, and for which target.
         progress: called with one line at the start of each stage.
@@ -90,7 +92,7 @@ def convert(options: Options, progress: Progress = lambda line: None) -> Convers
         ParityError: a step changed the result beyond its tolerance; nothing is written.
     """
     job = prepare(options, progress)
-    with staged_folder(options.out) as folder:
+    with staged_folder(options.out, listed_files(options.out)) as folder:
         conversion = _Run(job, folder, progress).all()
         progress("writing the report")
         (folder / "report.json").write_text(json_report.render(conversion), encoding="utf-8")

@@ -35,6 +35,18 @@ def write_manifest(conversion: Conversion, path: Path) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def listed_files(folder: Path) -> list[str]:
+    """Names of the files that a manifest in ``folder`` lists; empty when there is none to read.
+
+    Only plain names count: a manifest is a file like any other, and names what gets replaced.
+    """
+    try:
+        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        return [name for name in listed if Path(name).name == name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _files(conversion: Conversion) -> dict[str, object]:
     """One entry a file: its hash, and what its kind needs."""
     entries: dict[str, dict[str, object]] = {

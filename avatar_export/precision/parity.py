@@ -150,7 +150,7 @@ def require(parities: Sequence[Parity]) -> None:
     raise ParityError(
         f"{worst.step}: output {worst.output!r} of {worst.subject} is not that of "
         f"{worst.reference}: {_told(worst)}; allowed {worst.tolerance}{others}",
-        "look at the parity record for every output, or ask for a wider tolerance",
+        "nothing was written; the numbers above say which step changed the result",
     )
 
 
