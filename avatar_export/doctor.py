@@ -43,7 +43,8 @@ class Check:
 
     Args:
         name: what.
-        state: whether it is there and works.
+        state: "ok" if it is there, "broken" if it is there and does not answer as it should. Of
+            packages only the presence is looked at, not the import.
         found: version or place, or what is wrong.
         advice: how to get it; empty when it is there.
         required: whether every conversion needs it.

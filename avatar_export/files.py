@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import secrets
@@ -15,6 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from avatar_export.errors import UserError
+
+_STORAGE_FAULTS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EXDEV,
+}
 
 
 def sha256(path: Path) -> str:
@@ -75,23 +87,33 @@ def staged_folder(target: Path, outdated: Collection[str] = ()) -> Iterator[Path
         raise UserError(f"{target} is a file", "name a folder with --out")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        staging = Path(tempfile.mkdtemp(dir=_beside(target), prefix=f".{target.name}."))
     except OSError as error:
         raise UserError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield staging
         _move_contents(staging, target, outdated)
     except OSError as error:
-        raise UserError(f"cannot write to {target}: {error.strerror or error}") from error
+        if error.errno not in _STORAGE_FAULTS:
+            raise
+        raise UserError(f"cannot write to {target}: {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    """Where files can wait that one rename puts into ``target``.
+
+    Inside it if it exists: it may be a mount of its own, or its parent read-only.
+    """
+    return target if target.is_dir() else target.parent
 
 
 def _move_contents(staging: Path, target: Path, outdated: Collection[str]) -> None:
     """Replace files of ``target`` by those of ``staging``, restoring the old ones on failure."""
     existed = target.exists()
     target.mkdir(exist_ok=True)
-    backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    backup = Path(tempfile.mkdtemp(dir=target, prefix=f".{target.name}.old."))
     moved: list[Path] = []
     try:
         for name in outdated:

@@ -197,3 +197,20 @@ def test_outdated_files_stay_when_the_body_fails(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
     assert (target / "old.dlc").read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_existing_folder_is_filled_from_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a mount of its own, from where no rename leads to its parent."""
+    target = tmp_path / "mount"
+    target.mkdir()
+    with staged_folder(target) as staging:
+        assert staging.parent == target
+        (staging / "a").write_text("1")
+    assert [p.name for p in target.iterdir()] == ["a"]
+
+
+def test_other_faults_of_the_system_are_not_called_storage(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), staged_folder(tmp_path / "build"):
+        raise FileNotFoundError(2, "no such tool")

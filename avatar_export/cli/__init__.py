@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from avatar_export.cli.targets import targets
 from avatar_export.errors import AvatarExportError
 
 INTERRUPTED = 130
+BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
 class _Verbs(click.Group):
@@ -53,7 +55,7 @@ def cli() -> None:
     Qualcomm's SNPE, each step checked against PyTorch.
 
     Exit codes: 0 fine, 1 findings for the target, 2 bad usage or input, 3 the environment lacks
-    something, 4 parity failed, 130 interrupted.
+    something, 4 parity failed, 70 a bug, 130 interrupted.
     """
 
 
@@ -69,12 +71,22 @@ def main() -> None:
     except AvatarExportError as error:
         _complain(error.message, error.hint)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context is not None else "avatar-export"
+        _complain(error.format_message(), f"see '{verb} --help'")
+        sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted; nothing was written")
+        _complain("interrupted")
         sys.exit(INTERRUPTED)
+    except Exception:
+        # A bug shows its traceback, but not under the exit code that means findings.
+        traceback.print_exc()
+        _complain("this is a bug of avatar-export", "please report it with the lines above")
+        sys.exit(BUG)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -45,9 +46,19 @@ def progress(quiet: bool, verbose: bool) -> Callable[[str], None]:
     def show(line: str) -> None:
         if shown:
             seconds = click.style(f"{time.monotonic() - start:6.1f} s", dim=True)
-            click.echo(f"{seconds}  {line}", err=True, color=coloured())
+            with contextlib.suppress(BrokenPipeError):  # nobody listens; the work goes on
+                click.echo(f"{seconds}  {line}", err=True, color=coloured())
 
     return show
+
+
+def say(result: str) -> None:
+    """Print a result. A reader that is gone, as in ``| head``, does not change the exit code."""
+    try:
+        click.echo(result, nl=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def coloured() -> bool | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from avatar_export.cli.common import progress, target_options, verbosity
+from avatar_export.cli.common import progress, say, target_options, verbosity
 
 _PATH = click.Path(path_type=Path)
 
@@ -90,8 +90,6 @@ def run_conversion(
         click.echo(json.dumps({"files": files}, indent=2) if style == "json" else "\n".join(files))
         return 0
     conversion = convert_run(asked, show)
-    if style == "json":
-        click.echo(json_report.render(conversion), nl=False)
-    else:
-        click.echo(text.render(conversion, asked.out, explain), nl=False)
+    as_json = style == "json"
+    say(json_report.render(conversion) if as_json else text.render(conversion, asked.out, explain))
     return 0 if conversion.fits else 1

@@ -20,8 +20,9 @@ from avatar_export.dlc import DlcWriter, find_writer, write_dlc
 from avatar_export.errors import MissingDependency, ModelError
 from avatar_export.files import npz_bytes, staged_folder
 from avatar_export.graphs.bilayer import EnhanceForm, avatar_graph, enhance_graph, frame_graph
-from avatar_export.graphs.export import run_torch
-from avatar_export.networks.bilayer import BilayerModel
+from avatar_export.graphs.export import export_onnx, run_torch
+from avatar_export.graphs.spec import Graph
+from avatar_export.networks.bilayer import BilayerModel, Frame
 from avatar_export.networks.preprocessing import (
     load_image,
     load_keypoints,
@@ -124,9 +125,13 @@ class _Run:
         if self.model.texture_enhancer is not None:
             self._enhance()
             self._free()
-        generic = self._frame()
+        # Exported and rendered once, for the generic and for the baked form.
+        frame = frame_graph(self.model, self.job.options.warp)
+        exported = export_onnx(frame)
+        pictures = torch_frames(self.model, self.person)
+        generic = self._frame(frame, exported, pictures)
         if self.job.person is not None:
-            self._baked(generic)
+            self._baked(frame, exported, pictures, generic)
             constants = self.person.frame_constants()
             base = self.person.generated.texture.numpy()
             (self.folder / "avatar.npz").write_bytes(
@@ -163,33 +168,39 @@ class _Run:
         self.record.parity += verify.once(record, path, inputs, expected, {"enhanced_texture"})
         self._dlc(record, demanded=False)
 
-    def _frame(self) -> verify.FrameRuns:
+    def _frame(
+        self, graph: Graph, exported: onnx.ModelProto, pictures: list[Frame]
+    ) -> verify.FrameRuns:
         self.progress("frame graph")
-        graph = frame_graph(self.model, self.job.options.warp)
         constants = self._frame_constants()
-        built = build(graph, self.target, {**self.person.pose(0), **constants})
+        inputs = {**self.person.pose(0), **constants}
+        built = build(graph, self.target, inputs, exported=exported)
         record = self._write(built, "frame.onnx", "every frame, any person")
         record.dlc_note = "its parameters are inputs; a DLC is made of the baked graph"
         runs = verify.FrameRuns(self.folder / record.file, self.person, constants, record)
-        self.record.parity += runs.against_torch(torch_frames(self.model, self.person))
+        self.record.parity += runs.against_torch(pictures)
         return runs
 
-    def _baked(self, generic: verify.FrameRuns) -> None:
+    def _baked(
+        self,
+        graph: Graph,
+        exported: onnx.ModelProto,
+        pictures: list[Frame],
+        generic: verify.FrameRuns,
+    ) -> None:
         self.progress("baked frame graph")
-        graph = frame_graph(self.model, self.job.options.warp)
         constants = self._frame_constants()
         inputs = {**self.person.pose(0), **constants}
         poses = [self.person.pose(k) for k in range(len(self.person.poses))]
-        built = build(graph, self.target, inputs, constants, poses)
+        built = build(graph, self.target, inputs, constants, poses, exported)
         record = self._write(built, "frame_baked.onnx", "every frame, this person")
         baked = verify.FrameRuns(self.folder / record.file, self.person, {}, record)
-        frames = torch_frames(self.model, self.person)
         self.record.parity += baked.against(generic, "bake", verify.EXACT)
-        self.record.parity += baked.against_torch(frames)
+        self.record.parity += baked.against_torch(pictures)
         half = self._half(built, record, baked)
         self._dlc(record, demanded=True)
         in_graph = self.job.options.warp != "external"
-        reference = np.concatenate([verify.on_black(frame, in_graph) for frame in frames])
+        reference = np.concatenate([verify.on_black(frame, in_graph) for frame in pictures])
         self._pictures(reference, baked, half)
 
     def _half(self, built: Built, record: GraphRecord, baked: verify.FrameRuns) -> verify.FrameRuns:

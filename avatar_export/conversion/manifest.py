@@ -36,14 +36,16 @@ def write_manifest(conversion: Conversion, path: Path) -> None:
 
 
 def listed_files(folder: Path) -> list[str]:
-    """Names of the files that a manifest in ``folder`` lists; empty when there is none to read.
+    """Names of the files that our manifest in ``folder`` lists; empty when there is none.
 
-    Only plain names count: a manifest is a file like any other, and names what gets replaced.
+    Only plain names count, and only in a manifest of this program: they name what gets replaced.
     """
     try:
-        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-        return [name for name in listed if Path(name).name == name]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if found["format"] != FORMAT or "avatar-export" not in found["tools"]:
+            return []
+        return [name for name in dict(found["files"]) if Path(name).name == name]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

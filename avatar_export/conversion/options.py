@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from avatar_export.errors import UserError
 from avatar_export.graphs.warp import WarpForm
@@ -28,7 +28,8 @@ class Options:
         target, sdk, runtime: rows of layer_whitelist/; sdk and runtime override the target's.
         warp: spelling of the warp in the frame graphs.
         enhance_form: spelling of the enhancer's sampling; "auto" takes the one with fewer findings.
-        dlc: True demands DLC files, False leaves them out, None writes them if something can.
+        dlc: True demands DLC files, False leaves them out, None writes them if this machine has a
+            writer. A baked frame graph that the writer refuses is an error either way.
         crop: cut the square around the key points out of the photo, as in training.
     """
 
@@ -50,6 +51,11 @@ class Options:
     crop: bool = True
 
     def __post_init__(self) -> None:
+        for name, kind in (("warp", WarpForm), ("enhance_form", EnhanceChoice)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(
+                    f"unknown {name} {getattr(self, name)!r}", f"known: {', '.join(get_args(kind))}"
+                )
         if self.source is not None and self.keypoints is None:
             raise UserError(
                 "--source needs --keypoints", "68 face points (x, y) in the photo's pixels, as .npy"

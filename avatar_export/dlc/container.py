@@ -138,7 +138,7 @@ def _scan(data: bytes) -> list[_Member]:
     try:
         count, directory = _directory(data)
         members = list(_central_entries(data, count, directory))
-    except (struct.error, UnicodeDecodeError) as error:
+    except (struct.error, UnicodeDecodeError, OverflowError) as error:
         raise ModelError(f"the DLC is truncated or no ZIP: {error}") from error
     _refuse_bad_names(members)
     in_file_order = sorted(members, key=lambda member: member.local)

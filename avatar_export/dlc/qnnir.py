@@ -41,7 +41,7 @@ _MAY_VANISH = ("Constant", "Transpose", "QuantizeLinear", "DequantizeLinear")
 and replaces the quantisation nodes that it moves."""
 _BOILERPLATE = re.compile(r"(?<=\.)\s*\w+ node `[^`]*` will not be assigned to QNN EP\.?$")
 _OLDEST_OPSET = 7
-_HINT = "avatar-export check names legal replacements; or set SNPE_ROOT to use an SDK's converter"
+_HINT = "set SNPE_ROOT to use an SDK's converter, or leave DLC files out with --no-dlc"
 
 
 @dataclass(frozen=True)

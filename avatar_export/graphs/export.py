@@ -44,7 +44,7 @@ def export_onnx(graph: Graph, seed: int = 0) -> onnx.ModelProto:
                 dynamo=False,
             )
         except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ModelError(f"graph {graph.name} cannot be exported: {reason}") from error
     model = onnx.load_from_string(buffer.getvalue())
     _require_interface(model, graph)

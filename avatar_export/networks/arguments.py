@@ -41,6 +41,11 @@ _ONLY_VALUE: dict[str, str] = {
 }
 
 
+# Published runs stay far below. Beyond, args.txt is damaged, and obeying it would fill the memory.
+_MOST: dict[str, int] = {"image_size": 1024, "stickmen_thickness": 64, "enh_unrolling_depth": 64}
+_MOST_OTHERWISE = 4096
+
+
 @dataclass(frozen=True)
 class RunArguments:
     """What a run's ``args.txt`` says about its networks. Sizes are in pixels or channels."""
@@ -69,6 +74,8 @@ class RunArguments:
     def __post_init__(self) -> None:
         for name in ("emb_output_tensor_size", "tex_input_tensor_size", "inf_input_tensor_size"):
             _doublings(self.image_size, getattr(self, name), name)
+        if self.pse_in_channels % 2:
+            raise ModelError(f"args.txt: pse_in_channels {self.pse_in_channels} is no pairs x, y")
         if self.inf_input_tensor_size != self.tex_input_tensor_size:
             raise ModelError(
                 f"args.txt: inf_input_tensor_size {self.inf_input_tensor_size} differs from "
@@ -175,9 +182,13 @@ def _convert(kind: str, key: str, text: str, path: Path) -> int | float | bool:
         number = float(text)
         if not math.isfinite(number) or number <= 0 or (kind == "int" and number != int(number)):
             raise ValueError
+        if number > _MOST.get(key, _MOST_OTHERWISE):
+            raise ValueError
         return int(number) if kind == "int" else number
     except (KeyError, ValueError):
-        raise ModelError(f"{path}: option {key} is {text!r}, expected a positive {kind}") from None
+        most = _MOST.get(key, _MOST_OTHERWISE)
+        wanted = kind if kind == "bool" else f"positive {kind} up to {most}"
+        raise ModelError(f"{path}: option {key} is {text!r}, expected a {wanted}") from None
 
 
 def _doublings(large: int, small: int, name: str) -> int:

@@ -41,11 +41,11 @@ def load_network(network: nn.Module, path: Path, name: str) -> None:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by key, floating-point ones as float32.
+    """The tensors of a checkpoint by key, as stored.
 
     Raises:
         UserError: the file is missing.
-        ModelError: it is no state dict, damaged, or holds anything but tensors.
+        ModelError: it is no state dict, damaged, or holds anything but plain tensors.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist", "name the run folder that holds checkpoints/")
@@ -60,7 +60,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
     ):
         raise ModelError(f"{path} holds no state dict (a mapping of names to tensors)")
-    return {k: v.float() if v.is_floating_point() else v for k, v in content.items()}
+    for key, tensor in content.items():
+        if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+            raise ModelError(f"{path}: {key} is no plain tensor of numbers ({tensor.dtype})")
+    return dict(content)
 
 
 def fold_spectral_norm(
@@ -97,7 +100,7 @@ def _take(left: dict[str, Tensor], key: str, expected: Tensor, name: str) -> Ten
         if key.endswith("num_batches_tracked"):
             return expected
         raise ModelError(f"{name}: key {key} is missing, expected shape {list(expected.shape)}")
-    _require_shape(tensor, expected.shape, key, name)
+    tensor = _checked(tensor, expected.dtype, expected.shape, key, name)
     if key == "identity_grid":
         _require_pixel_centres(tensor, name)
     return tensor
@@ -110,9 +113,7 @@ def _normalised(left: dict[str, Tensor], key: str, expected: Tensor, name: str) 
     for suffix, shape in zip(_SUFFIXES, shapes, strict=True):
         if key + suffix not in left:
             raise ModelError(f"{name}: key {key + suffix} is missing, expected shape {list(shape)}")
-        tensor = left.pop(key + suffix)
-        _require_shape(tensor, shape, key + suffix, name)
-        parts.append(tensor)
+        parts.append(_checked(left.pop(key + suffix), expected.dtype, shape, key + suffix, name))
     weight, u, v = parts
     sigma = torch.dot(u, torch.mv(weight.reshape(rows, -1), v))
     if not 0 < sigma.abs() < torch.inf:
@@ -122,14 +123,20 @@ def _normalised(left: dict[str, Tensor], key: str, expected: Tensor, name: str) 
     return weight / sigma
 
 
-def _require_shape(tensor: Tensor, shape: torch.Size, key: str, name: str) -> None:
+def _checked(tensor: Tensor, dtype: torch.dtype, shape: torch.Size, key: str, name: str) -> Tensor:
+    """The tensor in the expected type, once its shape is known to be the expected one.
+
+    In this order: a few stored bytes can claim, by their strides, to be a tensor of terabytes.
+    """
     if tensor.shape != shape:
         raise ModelError(
             f"{name}: key {key} has shape {list(tensor.shape)}, expected {list(shape)}",
             "args.txt and checkpoint come from different runs, or an option was changed",
         )
+    tensor = tensor.to(dtype)
     if not torch.isfinite(tensor).all():
         raise ModelError(f"{name}: key {key} holds NaN or infinity")
+    return tensor
 
 
 def _require_pixel_centres(grid: Tensor, name: str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar_export.errors import UserError
+from avatar_export.errors import ModelError, UserError
 from avatar_export.networks.arguments import (
     EnhancerArguments,
     RunArguments,
@@ -91,7 +91,7 @@ def load_model(
     """
     run = find_run(base, BASE_NETWORKS, epoch)
     args = run_arguments(run.args_txt)
-    model = build_model(args, None)
+    model = _build(args)
     for name in BASE_NETWORKS:
         load_network(getattr(model, name), run.checkpoint(name), name)
     model.epoch = run.epoch
@@ -113,6 +113,13 @@ def load_model(
     return model
 
 
+def _build(args: RunArguments) -> BilayerModel:
+    try:
+        return build_model(args, None)
+    except (RuntimeError, MemoryError) as error:  # torch raises RuntimeError when memory ends
+        raise ModelError("the networks that args.txt describes do not fit the memory") from error
+
+
 def build_model(args: RunArguments, enhancer: EnhancerArguments | None) -> BilayerModel:
     """The networks of a run with untrained weights, in eval mode."""
     model = BilayerModel(
@@ -128,7 +135,7 @@ def build_model(args: RunArguments, enhancer: EnhancerArguments | None) -> Bilay
 
 def _epochs(folder: Path, networks: tuple[str, ...]) -> dict[int, set[str]]:
     """Which of ``networks`` each epoch has; epoch -1 gathers those that any epoch has."""
-    pattern = re.compile(rf"(\d+)_({'|'.join(networks)})\.pth")
+    pattern = re.compile(rf"(0|[1-9]\d*)_({'|'.join(networks)})\.pth")
     found: dict[int, set[str]] = {}
     for path in folder.iterdir():
         match = pattern.fullmatch(path.name)

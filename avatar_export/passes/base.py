@@ -8,6 +8,7 @@ changed, and stamps its name on the nodes it makes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ class Pass(ABC):
     """One exact rewrite of a graph."""
 
     name: ClassVar[str]
+    notes: Sequence[str] = ()  # what the last ``apply`` left alone, and why
 
     @abstractmethod
     def apply(self, model: ir.Model) -> list[str]:

@@ -69,6 +69,10 @@ class ScaleStreams(Pass):
         largest = largest_values(ir.to_proto(model), self.runs)
         groups = _Groups(model)
         shifts = groups.shifts(largest)
+        self.notes = [
+            f"{name} reaches {value:.3g} and cannot be scaled: half precision may not hold it"
+            for name, value in groups.stuck(largest)
+        ]
         changes = []
         for node in model.graph:
             if node.op_type not in _LINEAR or not _has_constants(node):
@@ -108,6 +112,8 @@ class _Groups:
             self._fixed.add(value)
         for node in model.graph:
             self._read(node)
+        # What the body of an If or a Loop reads is out of sight here.
+        self._fixed |= {v for v in self._parent if any(_elsewhere(n, model) for n in v.consumers())}
 
     def root(self, value: ir.Value) -> ir.Value:
         """The value that stands for the group of ``value``."""
@@ -117,16 +123,29 @@ class _Groups:
 
     def shifts(self, largest: Mapping[str, float]) -> dict[ir.Value, int]:
         """For each group that needs it and may have it, k of its scale 2^-k."""
+        fixed = {self.root(value) for value in self._fixed}
+        return {
+            root: math.ceil(math.log2(top / TARGET))
+            for root, top in self._tops(largest).items()
+            if LIMIT < top < math.inf and root not in fixed
+        }
+
+    def stuck(self, largest: Mapping[str, float]) -> list[tuple[str, float]]:
+        """Name and largest value of groups that need a scale and cannot have one."""
+        fixed = {self.root(value) for value in self._fixed}
+        return [
+            (root.name or "", top)
+            for root, top in self._tops(largest).items()
+            if not top <= LIMIT and (root in fixed or top == math.inf)
+        ]
+
+    def _tops(self, largest: Mapping[str, float]) -> dict[ir.Value, float]:
+        """The largest value of each group, by its root."""
         tops: dict[ir.Value, float] = {}
         for value in self._parent:
             root = self.root(value)
             tops[root] = max(tops.get(root, 0.0), largest.get(value.name or "", 0.0))
-        fixed = {self.root(value) for value in self._fixed}
-        return {
-            root: math.ceil(math.log2(top / TARGET))
-            for root, top in tops.items()
-            if math.isfinite(top) and top > LIMIT and root not in fixed
-        }
+        return tops
 
     def _read(self, node: ir.Node) -> None:
         values = [v for v in (*node.inputs, *node.outputs) if v is not None]
@@ -158,3 +177,7 @@ def _has_constants(node: ir.Node) -> bool:
     if node.op_type == "BatchNormalization" and not is_reduced(node):
         return False
     return all(constant(value) is not None for value in node.inputs[1:] if value is not None)
+
+
+def _elsewhere(node: ir.Node, model: ir.Model) -> bool:
+    return node.graph is not model.graph

@@ -72,7 +72,7 @@ class Simplify(Pass):
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
             onnx.save(proto, source)
-            command = [sys.executable, "-c", _CHILD, str(source), str(target), *_SKIPPED]
+            command = [sys.executable, "-P", "-c", _CHILD, str(source), str(target), *_SKIPPED]
             try:
                 done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -17,6 +18,8 @@ def largest_values(
     model: onnx.ModelProto, runs: Iterable[Mapping[str, np.ndarray]]
 ) -> dict[str, float]:
     """Largest absolute value of every float32 tensor that a node of the model makes.
+
+    Infinite where a tensor held NaN.
 
     The reduction runs inside the graph, so that memory stays that of one run.
 
@@ -49,5 +52,6 @@ def largest_values(
     for inputs in runs:
         for name, value in runner.run(inputs).items():
             tensor = name.removeprefix(_PREFIX)
-            found[tensor] = max(found[tensor], float(value))
+            # Where a tensor holds NaN, nothing bounds it.
+            found[tensor] = max(found[tensor], math.inf if np.isnan(value) else float(value))
     return found

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from avatar_export.conversion.record import Conversion, GraphRecord
+from avatar_export.precision.fp16 import Fp16Report
 from avatar_export.whitelist.check import Judgement
 from avatar_export.whitelist.finding import Severity
 
@@ -20,6 +21,7 @@ def render(conversion: Conversion) -> str:
         _section("Files", _files(conversion)),
         _section("Parity", _parity(conversion)),
         _section("Passes", "\n\n".join(_passes(g) for g in conversion.graphs if not g.fp16)),
+        *(_section("Half precision", _half(g.fp16)) for g in conversion.graphs if g.fp16),
         _section("DLC", _dlc(conversion)),
     ]
     if conversion.notes:
@@ -166,7 +168,30 @@ def _passes(record: GraphRecord) -> str:
         for p in record.passes
     ]
     header = ["pass", "changes", "nodes", "GMAC", "worst change", "stands here because"]
-    return f"### {record.file}\n\n" + table(header, rows)
+    notes = "".join(f"\n- {p.name}: {note}" for p in record.passes for note in p.notes)
+    return f"### {record.file}\n\n" + table(header, rows) + (f"\n{notes}" if notes else "")
+
+
+# What a kind of FP16 finding means, in a few words.
+_HALF_KINDS = {
+    "subnormal": "constants with numbers that half precision rounds to few bits or to zero",
+    "non_finite": "constants that hold infinity or NaN",
+    "unbounded": "bounds beyond 65504, which became infinite",
+    "attribute": "attributes that half precision cannot hold",
+    "epsilon": "epsilons below the normal range of half precision",
+    "float_only": "operators without a half form, kept in float32 between casts",
+}
+
+
+def _half(report: Fp16Report) -> str:
+    """What the conversion to half precision found, one line a kind."""
+    size = f"{report.bytes_before / 1e6:.2f} MB became {report.bytes_after / 1e6:.2f} MB"
+    lines = [f"{size}; {report.casts_inserted} casts inserted."]
+    kinds = Counter(finding.kind for finding in report.findings)
+    for kind, count in sorted(kinds.items()):
+        names = [f.name for f in report.findings if f.kind == kind]
+        lines.append(f"- {kind}: {count} {_HALF_KINDS[kind]}; the first: {names[0]}")
+    return "\n".join(lines)
 
 
 def _dlc(conversion: Conversion) -> str:

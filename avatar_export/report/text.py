@@ -47,6 +47,7 @@ def _passes(record: GraphRecord) -> list[str]:
         nodes = f"{p.nodes_before} -> {p.nodes_after} nodes"
         lines.append(f"    {p.name}: {nodes}, {len(p.changes)} changes; {p.why}")
         lines += [f"      {change}" for change in p.changes]
+        lines += [f"      note: {note}" for note in p.notes]
     return lines
 
 

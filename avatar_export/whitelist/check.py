@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import onnx
 
@@ -17,6 +18,7 @@ from avatar_export.whitelist.view import ModelView, NodeView, UndeterminedError
 
 _UNKNOWN_CODES = ("AX108", "AX110")
 GRAPH_INPUT = "graph input"
+T = TypeVar("T")
 _BY_GRAVITY = (
     Verdict.UNSUPPORTED,
     Verdict.UNKNOWN,
@@ -188,11 +190,10 @@ class _Judge:
             self._report("AX102", reason, row.source, fix="lower the opset of the model")
 
     def _judge_layers(self, row: OperatorRow) -> None:
-        try:
-            self.operations = row.operations(self.node, self.target)
-        except UndeterminedError as error:
-            self.undetermined = str(error)
+        operations = self._asked(lambda: row.operations(self.node, self.target))
+        if operations is None:
             return
+        self.operations = operations
         for operation in dict.fromkeys(self.operations):
             self._judge_layer(operation)
         self.apply_limits("operation", self.operations)
@@ -214,11 +215,15 @@ class _Judge:
 
     def _failure(self, clauses: Clauses) -> str:
         """Why the node breaks the clauses; empty, and noted, when that cannot be known."""
+        return self._asked(lambda: clauses.failure(self.node, self.target)) or ""
+
+    def _asked(self, question: Callable[[], T]) -> T | None:
+        """The answer of a rule about the node; None, and noted, when it cannot be known."""
         try:
-            return clauses.failure(self.node, self.target)
+            return question()
         except UndeterminedError as error:
             self.undetermined = str(error)
-            return ""
+            return None
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             raise ModelError(f"node {self.node.name}: malformed {self.node.operator}") from error
 

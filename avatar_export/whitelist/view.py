@@ -140,7 +140,7 @@ class ModelView:
             if node.operator == "Constant":
                 self._tensors |= _constant_tensor(node.proto)
             # A Shape of a fixed shape is a constant to the converter, so is what is made of it.
-            static = node.operator == "Shape" and self.is_static(node.inputs[0])
+            static = node.operator == "Shape" and node.has(0) and self.is_static(node.inputs[0])
             if static or all(name in constants for name in node.inputs if name):
                 constants.update(node.outputs)
         return constants
@@ -227,7 +227,7 @@ class NodeView:
 
     def feeds(self) -> list[str]:
         """Operators that read any output of the node."""
-        return [n.operator for name in self.outputs for n in self.model.consumers[name]]
+        return [n.operator for name in self.outputs for n in self.model.consumers.get(name, ())]
 
     @property
     def origin(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -47,3 +48,20 @@ def test_no_color(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_log_sees_progress_only_if_verbose(show: Show) -> None:
     assert show(terminal=False) == ""
     assert show(terminal=False, verbose=True).split() == ["0.0", "s", "frame", "graph"]
+
+
+def test_progress_goes_on_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("click.echo", gone)
+    progress(quiet=False, verbose=True)("a stage")
+
+
+def test_a_result_that_nobody_reads_is_no_fault() -> None:
+    """The exit code of the verb stands: `avatar-export ... | true` must not turn 1 into 0."""
+    code = "from avatar_export.cli.common import say; say('x' * 10**6); raise SystemExit(7)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 7

@@ -78,7 +78,9 @@ def test_listing_targets_imports_no_torch() -> None:
 def test_bad_usage_is_2(words: tuple[str, ...], run: Run) -> None:
     said = run(*words)
     assert (said.status, said.out) == (2, "")
-    assert "Error: " in said.err
+    error, hint = said.err.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: see 'avatar-export") and hint.endswith(" --help'")
     assert "Traceback" not in said.err
 
 

@@ -112,12 +112,25 @@ def test_a_dlc_that_was_not_hashed_is_a_bug() -> None:
 
 
 def test_files_of_an_earlier_conversion(tmp_path: Path) -> None:
-    listed = {"files": {"frame.onnx": {}, "../outside": {}, "/etc/passwd": {}}}
+    files: dict[str, dict[str, str]] = {"frame.onnx": {}, "../outside": {}, "/etc/passwd": {}}
+    listed = {"format": 1, "tools": {"avatar-export": "0.1.0"}, "files": files}
     (tmp_path / "manifest.json").write_text(json.dumps(listed))
     assert listed_files(tmp_path) == ["frame.onnx"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"files": 3}', '{"files": null}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"name": "my web app", "files": ["index.html"]}',
+        '{"format": 1, "tools": {}, "files": {"index.html": 1}}',
+        '{"format": 1, "tools": {"avatar-export": ""}, "files": "abc"}',
+        '{"format": 1, "tools": {"avatar-export": ""}, "files": 3}',
+    ],
+)
 def test_files_of_something_else(tmp_path: Path, text: str) -> None:
     assert listed_files(tmp_path / "nowhere") == []
     (tmp_path / "manifest.json").write_text(text)

@@ -242,3 +242,36 @@ def test_hostile_pickle_in_a_foreign_zip_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="refused"):
         read_state_dict(path)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(4, 4, dtype=torch.complex64),
+        torch.zeros(4, 4).to_sparse(),
+    ],
+    ids=["complex", "sparse"],
+)
+def test_only_plain_tensors_are_read(tensor: torch.Tensor, tmp_path: Path) -> None:
+    path = tmp_path / "1_net.pth"
+    torch.save({"weight": tensor}, path)
+    with pytest.raises(ModelError):
+        read_state_dict(path)
+
+
+def test_a_tensor_that_claims_terabytes_is_refused_by_its_shape(tmp_path: Path) -> None:
+    path = tmp_path / "1_net.pth"
+    torch.save({"weight": torch.zeros(1, dtype=torch.float16).expand(2**20, 2**20)}, path)
+    assert path.stat().st_size < 2000
+    with pytest.raises(ModelError, match=r"shape \[1048576, 1048576\], expected \[4, 4\]"):
+        fold_spectral_norm(read_state_dict(path), {"weight": torch.zeros(4, 4)}, "net")
+
+
+def test_whole_numbers_are_taken_as_weights() -> None:
+    stored = {
+        "weight_orig": torch.eye(2, dtype=torch.int64) * 3,
+        "weight_u": torch.tensor([1.0, 0.0]),
+        "weight_v": torch.tensor([1.0, 0.0]),
+    }
+    folded = fold_spectral_norm(stored, {"weight": torch.zeros(2, 2)}, "net")
+    torch.testing.assert_close(folded["weight"], torch.eye(2))

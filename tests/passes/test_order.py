@@ -61,11 +61,11 @@ def baked(
 def test_every_step_says_why_it_stands_there() -> None:
     order = export_order(OPSET)
     assert all(step.why and "\n" not in step.why for step in order)
-    assert all(step.step.name for step in order)
+    assert all(step.rewrite.name for step in order)
 
 
 def test_the_order_of_an_exported_graph() -> None:
-    names = [step.step.name for step in export_order(OPSET)]
+    names = [step.rewrite.name for step in export_order(OPSET)]
     assert names.index("fold-adaptive") < names.index("fold-batch-norm")
     assert names.index("onnxsim") < names.index("lift-constants") < names.index("fold-adaptive")
     assert names[-1] == "lower-opset"
@@ -73,8 +73,8 @@ def test_the_order_of_an_exported_graph() -> None:
 
 def test_baking_binds_first_and_then_goes_the_same_way() -> None:
     runs = [{"pose": np.zeros((1, 136), np.float32)}]
-    names = [step.step.name for step in bake_order(OPSET, {}, runs)]
-    assert names == ["bind-inputs", *(step.step.name for step in export_order(OPSET, runs))]
+    names = [step.rewrite.name for step in bake_order(OPSET, {}, runs)]
+    assert names == ["bind-inputs", *(step.rewrite.name for step in export_order(OPSET, runs))]
 
 
 def test_the_baked_portrait_is_a_plain_network(

@@ -138,3 +138,34 @@ def test_a_stream_that_is_an_output_keeps_its_values() -> None:
 def test_a_batch_norm_with_statistics_is_not_touched() -> None:
     """Its mean would have to be scaled as well; fold-batch-norm reduces such norms first."""
     assert scaled(model(300_000.0, zero=np.ones(4)))[1] == []
+
+
+def test_what_cannot_be_scaled_is_noted() -> None:
+    work = ir.from_proto(model(300_000.0, STREAM.replace("y =", "read = Tanh(sum)\n   y =")))
+    infer_shapes(work)
+    rewrite = ScaleStreams([inputs()])
+    rewrite.apply(work)
+    (note,) = rewrite.notes
+    assert "cannot be scaled" in note
+
+
+CAPTURED = """
+<ir_version: 8, opset_import: ["": 13]>
+net (float[1,4,6,6] x, bool c) => (float[1,4,6,6] y) {
+   stem = Conv(x, w0, b0)
+   y = If(c) <
+      then_branch = yes () => (float[1,4,6,6] a) { a = Sigmoid(stem) },
+      else_branch = no () => (float[1,4,6,6] b) { b = Tanh(stem) }
+   >
+}
+"""
+
+
+def test_what_a_branch_reads_keeps_its_values() -> None:
+    proto = onnx.parser.parse_model(CAPTURED)
+    for name, array in {"w0": np.full((4, 4, 1, 1), 9e4), "b0": np.zeros(4)}.items():
+        tensor = numpy_helper.from_array(array.astype(np.float32), name)
+        proto.graph.initializer.append(tensor)
+    work = ir.from_proto(proto)
+    infer_shapes(work)
+    assert ScaleStreams([{**inputs(), "c": np.array(True)}]).apply(work) == []

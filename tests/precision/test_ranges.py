@@ -32,3 +32,10 @@ def test_the_model_is_left_as_it_was() -> None:
     before = proto.SerializeToString()
     largest_values(proto, [{"x": np.zeros((2, 3), np.float32)}])
     assert proto.SerializeToString() == before
+
+
+def test_not_a_number_is_unbounded() -> None:
+    text = MODEL.replace("y = Neg(back)", "y = Log(back)")
+    proto = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))
+    found = largest_values(proto, [{"x": np.full((2, 3), -1.0, np.float32)}])
+    assert found["y"] == np.inf

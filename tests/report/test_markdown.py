@@ -48,7 +48,7 @@ def test_every_table_has_equal_rows() -> None:
 def test_sections_stand_in_order() -> None:
     text = render(sample_conversion().record)
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert titles == ["Verdict", "Files", "Parity", "Passes", "DLC"]
+    assert titles == ["Verdict", "Files", "Parity", "Passes", "Half precision", "DLC"]
     assert text.startswith("# portrait_main, epoch 2225 and portrait_enhancer, epoch 1225\n")
     assert "The per-frame graph fits Snapdragon 855 (SM8150), Adreno 640: SNPE 2.5" in text
     assert "](parity.png)" in text

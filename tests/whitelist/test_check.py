@@ -283,3 +283,19 @@ def test_malformed_attribute_names_the_node():
     built.graph.node[0].attribute.append(onnx.helper.make_attribute("axis", "last"))
     with pytest.raises(ModelError, match="Softmax_0"):
         check(built, resolve_target())
+
+
+@pytest.mark.parametrize("sdk", ["1.43", "2.5", "2.25", "2.35"])
+@pytest.mark.parametrize(
+    "node",
+    ["y = Conv(x)", "y = Conv<group: float = 1.5>(x, x)", "y = Shape()", "y = Gather(x)"],
+)
+def test_a_malformed_node_is_an_error_of_the_model(node: str, sdk: str) -> None:
+    text = f'<ir_version: 8, opset_import: ["": 11]>\nnet (float[1,4,8,8] x) => (y) {{ {node} }}'
+    model = onnx.parser.parse_model(text)
+    try:
+        judgement = check(model, resolve_target(sdk=sdk))
+    except ModelError as error:
+        assert "malformed" in error.message
+    else:
+        assert judgement.findings or "Shape" in node
