@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from avatar_export.errors import UserError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -53,12 +55,21 @@ def progress(quiet: bool, verbose: bool) -> Callable[[str], None]:
 
 
 def say(result: str) -> None:
-    """Print a result. A reader that is gone, as in ``| head``, does not change the exit code."""
+    """Print a result. A reader that is gone, as in ``| head``, does not change the exit code.
+
+    Raises:
+        UserError: stdout cannot take it, as on a full disk.
+    """
+    if getattr(sys, "stdout", None) is None:  # closed before we started: nobody asked for it
+        return
     try:
         click.echo(result, nl=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        # What is still to be flushed at the end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(f"cannot print the result: {error.strerror}") from error
 
 
 def coloured() -> bool | None:

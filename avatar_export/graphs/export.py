@@ -59,8 +59,12 @@ def _stdout_to_stderr() -> Iterator[None]:
     When torch refuses an operator it prints the whole graph on stdout from C++, which is ours for
     results.
     """
-    sys.stdout.flush()
-    saved = os.dup(1)
+    try:
+        sys.stdout.flush()
+        saved = os.dup(1)
+    except (AttributeError, OSError):  # there is no stdout to keep clean
+        yield
+        return
     try:
         os.dup2(2, 1)
         yield

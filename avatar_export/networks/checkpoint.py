@@ -6,6 +6,7 @@ which builds tensors and nothing else, so a hostile pickle is refused before it 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path} does not exist", "name the run folder that holds checkpoints/")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's protocol: ours to judge
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, by where the bytes stop making sense
         raise ModelError(
             f"{path} was refused: not a plain checkpoint of tensors ({_first_line(error)})",
@@ -101,6 +104,8 @@ def _take(left: dict[str, Tensor], key: str, expected: Tensor, name: str) -> Ten
             return expected
         raise ModelError(f"{name}: key {key} is missing, expected shape {list(expected.shape)}")
     tensor = _checked(tensor, expected.dtype, expected.shape, key, name)
+    if key.endswith("running_var") and (tensor < 0).any():
+        raise ModelError(f"{name}: key {key} holds negative variances")
     if key == "identity_grid":
         _require_pixel_centres(tensor, name)
     return tensor

@@ -87,7 +87,8 @@ def _loadable(model: Path | bytes | onnx.ModelProto) -> str | bytes:
     if isinstance(model, Path):
         if not model.is_file():
             raise UserError(f"no such model file: {model}")
-        return str(model)
+        # In a locale without UTF-8 ONNX Runtime cannot be told a path beyond ASCII.
+        return str(model) if str(model).isascii() else model.read_bytes()
     return model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
 
 

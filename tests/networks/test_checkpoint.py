@@ -275,3 +275,9 @@ def test_whole_numbers_are_taken_as_weights() -> None:
     }
     folded = fold_spectral_norm(stored, {"weight": torch.zeros(2, 2)}, "net")
     torch.testing.assert_close(folded["weight"], torch.eye(2))
+
+
+def test_a_negative_variance_is_refused() -> None:
+    expected = {"norm.running_var": torch.ones(2)}
+    with pytest.raises(ModelError, match="running_var holds negative variances"):
+        fold_spectral_norm({"norm.running_var": torch.tensor([1.0, -1.0])}, expected, "net")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -75,3 +77,11 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_threads_must_be_positive(model):
     with pytest.raises(UserError, match="threads"):
         OnnxRunner(model, threads=0)
+
+
+def test_a_path_beyond_ascii(tmp_path: Path) -> None:
+    path = tmp_path / "ünï code.onnx"
+    text = '<ir_version: 8, opset_import: ["": 13]> net (float[2] x) => (float[2] y) { y = Neg(x) }'
+    onnx.save(onnx.parser.parse_model(text), path)
+    found = run_onnx(path, {"x": np.ones(2, np.float32)})
+    np.testing.assert_array_equal(found["y"], [-1.0, -1.0])
