@@ -131,6 +131,8 @@ def parse_args_txt(path: Path) -> dict[str, str]:
         UserError: the file is missing.
         ModelError: the file is not text, or a line is not ``key: value``.
     """
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ModelError(f"{path} cannot be read as text: it is no regular file")
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
