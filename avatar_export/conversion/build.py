@@ -15,7 +15,8 @@ from avatar_export.graphs.export import export_onnx
 from avatar_export.graphs.spec import Graph
 from avatar_export.passes.order import Runs, bake_order, export_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
-from avatar_export.whitelist.check import Judgement, check
+from avatar_export.whitelist.check import check
+from avatar_export.whitelist.judgement import Judgement
 from avatar_export.whitelist.tables import load_sdk, resolve_target
 from avatar_export.whitelist.target import Target
 

@@ -16,7 +16,7 @@ from avatar_export.graphs.spec import TensorSpec
 from avatar_export.passes.pipeline import PassRecord
 from avatar_export.precision.fp16 import Fp16Report
 from avatar_export.precision.parity import Parity
-from avatar_export.whitelist.check import Judgement
+from avatar_export.whitelist.judgement import Judgement
 from avatar_export.whitelist.target import Target
 
 _TOOLS = ("torch", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-qnn", "onnxsim", "numpy")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from avatar_export.conversion.record import Conversion, GraphRecord
 from avatar_export.precision.fp16 import Fp16Report
-from avatar_export.whitelist.check import Judgement
 from avatar_export.whitelist.finding import Severity
+from avatar_export.whitelist.judgement import Judgement
 
 
 def render(conversion: Conversion) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,6 +11,7 @@ import onnx
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.clauses import Clauses
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
+from avatar_export.whitelist.judgement import Judgement, NodeVerdict
 from avatar_export.whitelist.tables import LimitRow, OperatorRow, SdkTables, load_sdk
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import ModelView, NodeView, UndeterminedError
@@ -25,63 +25,6 @@ _BY_GRAVITY = (
     Verdict.CONSTRAINED,
     Verdict.SUPPORTED,
 )
-
-
-@dataclass(frozen=True)
-class NodeVerdict:
-    """The worst that is said of one node, and the SNPE operations it becomes."""
-
-    node: str
-    operator: str
-    operations: tuple[str, ...]
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """All that the documents say of one model on one target."""
-
-    target: Target
-    findings: tuple[Finding, ...]
-    node_verdicts: tuple[NodeVerdict, ...]
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """Findings that stop the model."""
-        return tuple(f for f in self.findings if f.severity is Severity.ERROR)
-
-    @property
-    def warnings(self) -> tuple[Finding, ...]:
-        """Findings that may not stop the model."""
-        return tuple(f for f in self.findings if f.severity is Severity.WARNING)
-
-    @property
-    def clean(self) -> bool:
-        """Whether there is nothing to say."""
-        return not self.findings
-
-    @property
-    def counts(self) -> dict[Verdict, int]:
-        """Number of nodes by verdict, zeros included."""
-        found = Counter(n.verdict for n in self.node_verdicts)
-        return {verdict: found[verdict] for verdict in Verdict}
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values only, ready for JSON."""
-        return {
-            "target": dict(vars(self.target)),
-            "counts": {str(verdict): count for verdict, count in self.counts.items()},
-            "findings": [finding.to_dict() for finding in self.findings],
-            "nodes": [
-                {
-                    "node": n.node,
-                    "operator": n.operator,
-                    "operations": list(n.operations),
-                    "verdict": str(n.verdict),
-                }
-                for n in self.node_verdicts
-            ],
-        }
 
 
 def check(model: onnx.ModelProto, target: Target) -> Judgement:

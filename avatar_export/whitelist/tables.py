@@ -11,7 +11,8 @@ from typing import TypeVar
 from avatar_export.errors import ModelError, UserError
 from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.clauses import Clauses, parse
-from avatar_export.whitelist.finding import CODES, Severity
+from avatar_export.whitelist.codes import known_codes
+from avatar_export.whitelist.finding import Severity
 from avatar_export.whitelist.rows import Row, read_rows, read_toml
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView
@@ -216,7 +217,7 @@ def _outcome(text: str) -> Outcome:
 
 
 def _limit(row: Row) -> LimitRow:
-    if row["code"] not in {*CODES, ""} or bool(row["code"]) == (row["severity"] == "note"):
+    if row["code"] not in {*known_codes(), ""} or bool(row["code"]) == (row["severity"] == "note"):
         raise ModelError(f"code {row['code']!r} does not fit severity {row['severity']}")
     return LimitRow(
         row["id"],
