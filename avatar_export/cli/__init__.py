@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from avatar_export import __version__
+from avatar_export.cli.check import check
+from avatar_export.cli.common import complain
 from avatar_export.cli.convert import convert
 from avatar_export.cli.demo import demo
 from avatar_export.cli.doctor import doctor
@@ -52,14 +54,15 @@ def cli() -> None:
     """Export neural head avatars to phones.
 
     Trained bi-layer networks become restricted-op ONNX and DLC files that fit the layer list of
-    Qualcomm's SNPE, each step checked against PyTorch.
+    Qualcomm's SNPE, each step checked against PyTorch. Any other ONNX model can be checked
+    against the same list.
 
     Exit codes: 0 fine, 1 findings for the target, 2 bad usage or input, 3 the environment lacks
     something, 4 parity failed, 70 a bug, 130 interrupted.
     """
 
 
-for _verb in (convert, demo, doctor, targets):
+for _verb in (check, convert, demo, doctor, targets):
     cli.add_command(_verb)
 
 
@@ -69,7 +72,7 @@ def main() -> None:
     try:
         sys.exit(cli.main(prog_name="avatar-export", standalone_mode=False) or 0)
     except AvatarExportError as error:
-        _complain(error.message, error.hint)
+        complain(error.message, error.hint)
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -77,23 +80,17 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         verb = context.command_path if context is not None else "avatar-export"
-        _complain(error.format_message(), f"see '{verb} --help'")
+        complain(error.format_message(), f"see '{verb} --help'")
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted")
+        complain("interrupted")
         sys.exit(INTERRUPTED)
     except Exception:
         # A bug shows its traceback, but not under the exit code that means findings.
         traceback.print_exc()
-        _complain("this is a bug of avatar-export", "please report it with the lines above")
+        complain("this is a bug of avatar-export", "please report it with the lines above")
         sys.exit(BUG)
 
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _complain(message: str, hint: str = "") -> None:
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)

@@ -37,6 +37,25 @@ def target_options(command: Command) -> Command:
     )(command)
 
 
+def result_format(*styles: str) -> Callable[[Command], Command]:
+    """Add --format with these choices, the first the default, as the argument ``style``."""
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(styles),
+        default=styles[0],
+        show_default=True,
+        help="Form of the result on stdout.",
+    )
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Tell of an error on stderr: one line, and one for the hint."""
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
 def progress(quiet: bool, verbose: bool) -> Callable[[str], None]:
     """A function that prints a stage with the seconds since the start.
 
@@ -70,6 +89,11 @@ def say(result: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UserError(f"cannot print the result: {error.strerror}") from error
+
+
+def terminal() -> bool:
+    """Whether the result goes to a terminal; stdout may be closed."""
+    return getattr(sys, "stdout", None) is not None and sys.stdout.isatty()
 
 
 def coloured() -> bool | None:

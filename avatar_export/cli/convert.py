@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from avatar_export.cli.common import progress, say, target_options, verbosity
+from avatar_export.cli.common import progress, result_format, say, target_options, verbosity
 
 _PATH = click.Path(path_type=Path)
 
@@ -33,14 +33,7 @@ def output_options(command: Any) -> Any:
         click.option("--dlc/--no-dlc", default=None, help="Demand, or leave out, DLC files."),
         click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing."),
         click.option("--explain", is_flag=True, help="List every pass and what it changed."),
-        click.option(
-            "--format",
-            "style",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            show_default=True,
-            help="Form of the result on stdout; json is report.json.",
-        ),
+        result_format("text", "json"),
     ]
     for option in reversed(options):
         command = option(command)

@@ -7,20 +7,13 @@ from dataclasses import asdict
 
 import click
 
-from avatar_export.cli.common import coloured
+from avatar_export.cli.common import coloured, result_format
 
 _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "broken": ("!!", "red")}
 
 
 @click.command()
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the result on stdout.",
-)
+@result_format("text", "json")
 def doctor(style: str) -> int:
     """Say what is installed, what is missing, and how to get it.
 

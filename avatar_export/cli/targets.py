@@ -6,16 +6,11 @@ import json
 
 import click
 
+from avatar_export.cli.common import result_format
+
 
 @click.command()
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the result on stdout.",
-)
+@result_format("text", "json")
 def targets(style: str) -> None:
     """List the chips, SNPE versions and runtimes that models can be judged for."""
     from avatar_export.whitelist.tables import known_runtimes, known_sdks, load_targets

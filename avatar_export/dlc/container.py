@@ -31,6 +31,8 @@ _IN_ZIP64 = 0xFFFFFFFF
 
 _MEMBERS_AT_MOST = 64
 _MEMBER_SIZE_AT_MOST = 4 << 30
+_UNPACKED_AT_MOST = 16
+"""Times its own size that a file may unpack to, beyond a MiB; the writers deflate nothing."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _FIXED_DATE = struct.pack("<2H", 0, 1 << 5 | 1)
 """Time 00:00:00 and date 1980-01-01, the earliest that a ZIP can hold."""
@@ -141,6 +143,9 @@ def _scan(data: bytes) -> list[_Member]:
     except (struct.error, UnicodeDecodeError, OverflowError) as error:
         raise ModelError(f"the DLC is truncated or no ZIP: {error}") from error
     _refuse_bad_names(members)
+    unpacked = sum(member.size for member in members)
+    if unpacked > _UNPACKED_AT_MOST * len(data) + (1 << 20):
+        raise ModelError(f"the DLC of {len(data)} bytes claims to unpack to {unpacked}")
     in_file_order = sorted(members, key=lambda member: member.local)
     for first, second in pairwise(in_file_order):
         if first.end > second.local:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from avatar_export.dlc.netd import DlcGraph, DlcTensor
 from avatar_export.dlc.record import IoTensor
-from avatar_export.errors import ModelError, UserError
+from avatar_export.errors import ModelError
+from avatar_export.onnx_file import read_model
 
 if TYPE_CHECKING:
     import onnx
@@ -33,19 +34,16 @@ def load_onnx(path: Path, *, weights: bool) -> onnx.ModelProto:
 
     Raises:
         UserError: the file does not exist or cannot be read.
-        ModelError: it is no ONNX model, or one without nodes.
+        ModelError: it is no sound ONNX model, or its weights are not where it says.
     """
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    try:
-        model = onnx.load(path, load_external_data=weights)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path} is no ONNX model: {error}") from error
-    if not model.graph.node:
-        raise ModelError(f"{path} holds no ONNX node")
+    model = read_model(path)
+    if weights:
+        try:
+            onnx.load_external_data_for_model(model, str(path.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise ModelError(f"cannot read the weights of {path}: {error}") from error
     return model
 
 

@@ -1,4 +1,4 @@
-"""Read the graph of a DLC of format 4: its nodes, and its network inputs and outputs.
+"""Read the graph of a DLC of format 4: its nodes with their attributes, and its tensors.
 
 The ``model`` member is eight bytes of header (``D5 0A``, major, minor, two zero bytes) and a
 flatbuffer with the identifier ``NETD``. The slots used below were found by experiment on files of
@@ -9,9 +9,10 @@ from the schema that Netron (MIT) publishes as dlc.fbs.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from avatar_export.dlc.flatbuffer import DAMAGED, Buffer, Table
 from avatar_export.errors import ModelError
 
 SIGNATURE = b"\xd5\x0a"
@@ -22,9 +23,13 @@ FORMAT_READ = 4
 # Slots of the tables, as vtable indices.
 _MODEL_GRAPHS = 0
 _GRAPH_NODES, _GRAPH_TENSORS = 1, 2
-_NODE_NAME, _NODE_TYPE, _NODE_INPUTS, _NODE_OUTPUTS = 0, 1, 2, 3
+_NODE_NAME, _NODE_TYPE, _NODE_INPUTS, _NODE_OUTPUTS, _NODE_ATTRIBUTES = 0, 1, 2, 3, 4
+_ATTRIBUTE_NAME, _ATTRIBUTE_KIND, _ATTRIBUTE_VALUE, _ATTRIBUTE_TENSOR = 0, 1, 3, 4
+_VALUE_TYPE, _VALUE_INTEGER, _VALUE_REAL, _VALUE_TEXT = 0, 1, 2, 3
 _TENSOR_NAME, _TENSOR_KIND, _TENSOR_DIMS, _TENSOR_AXIS, _TENSOR_DTYPE = 1, 2, 3, 4, 6
-_KIND_INPUT, _KIND_OUTPUT = 0, 1
+_KIND_INPUT, _KIND_OUTPUT, _KIND_STATIC, _KIND_NULL = 0, 1, 4, 5
+_KIND_TENSOR = 1
+"""Of an attribute; 0 is a scalar."""
 
 _AXIS_FORMATS = (
     *("NCDHW", "NDHWC", "NCHW", "NHWC", "NCF", "NFC", "TNF", "NTF", "NF", "NC"),
@@ -41,37 +46,65 @@ _DATA_TYPES = {
     0x164: "uint64",
     0x216: "float16",
     0x232: "float32",
+    0x308: "sfixed8",
+    0x316: "sfixed16",
+    0x332: "sfixed32",
+    0x408: "ufixed8",
+    0x416: "ufixed16",
+    0x432: "ufixed32",
     0x508: "bool",
 }
-
-
-@dataclass(frozen=True)
-class DlcNode:
-    """One operation: its stored name, its IR type (``Conv2d``, ``Resize``) and its tensors."""
-
-    name: str
-    op_type: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+_RANK_AT_MOST = 32
+_REALS = (0x216, 0x232)
+_TEXTS = (0x608, 0x7FFFFFFF)
+"""Type codes of a string: that of libQnnIr, that of the SDK."""
 
 
 @dataclass(frozen=True)
 class DlcTensor:
-    """A network input or output as stored; ``axis_format`` is empty where the writer set none."""
+    """A tensor as stored.
+
+    Attributes:
+        axis_format: such as ``NHWC``; empty where the writer set none.
+        dtype: numpy name; ``ufixed8`` and the like for quantised values; else the code in hex.
+        static: whether the file holds its values.
+        absent: whether it stands for an input that is left out.
+    """
 
     name: str
     shape: tuple[int, ...]
     axis_format: str
     dtype: str
+    static: bool = False
+    absent: bool = False
+
+
+Attribute = int | float | str | DlcTensor
+
+
+@dataclass(frozen=True)
+class DlcNode:
+    """One operation: its stored name, its IR type (``Conv2d``, ``Resize``) and its tensors.
+
+    Attributes:
+        attributes: scalars by name; a tensor's values lie in the parameters, see ``params``.
+    """
+
+    name: str
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
 class DlcGraph:
-    """Nodes in execution order, and the tensors the application feeds and fetches."""
+    """Nodes in execution order, the tensors the application feeds and fetches, and all tensors."""
 
     nodes: tuple[DlcNode, ...]
     inputs: tuple[DlcTensor, ...]
     outputs: tuple[DlcTensor, ...]
+    tensors: tuple[DlcTensor, ...] = ()
 
 
 def format_version(model: bytes) -> tuple[int, int]:
@@ -96,42 +129,74 @@ def read_graph(model: bytes) -> DlcGraph:
     if major != FORMAT_READ:
         raise ModelError(f"DLC format {major}.{minor} is not read here, only format {FORMAT_READ}")
     try:
-        return _decode(model[HEADER_SIZE:])
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        return _decode(Buffer(model, HEADER_SIZE))
+    except DAMAGED as error:
         raise ModelError(f"member 'model' is a damaged flatbuffer: {error}") from error
 
 
-def _decode(data: bytes) -> DlcGraph:
-    if data[4:8] != b"NETD":
-        raise ModelError(f"member 'model' has the identifier {data[4:8]!r} instead of b'NETD'")
-    buffer = _Buffer(data)
-    graphs = list(_Table(buffer, buffer.unpack("I", 0)).tables(_MODEL_GRAPHS))
+def _decode(buffer: Buffer) -> DlcGraph:
+    if buffer.identifier != b"NETD":
+        raise ModelError(f"member 'model' has the identifier {buffer.identifier!r}, not b'NETD'")
+    graphs = list(buffer.root().tables(_MODEL_GRAPHS))
     if len(graphs) != 1:
         raise ModelError(f"the DLC holds {len(graphs)} graphs instead of one")
     nodes = tuple(_node(table) for table in graphs[0].tables(_GRAPH_NODES))
-    tensors = [(t.integer(_TENSOR_KIND, "B"), t) for t in graphs[0].tables(_GRAPH_TENSORS)]
+    tensors = [
+        (table.integer(_TENSOR_KIND, "B"), _tensor(table))
+        for table in graphs[0].tables(_GRAPH_TENSORS)
+    ]
     return DlcGraph(
         nodes,
-        tuple(_tensor(table) for kind, table in tensors if kind == _KIND_INPUT),
-        tuple(_tensor(table) for kind, table in tensors if kind == _KIND_OUTPUT),
+        tuple(tensor for kind, tensor in tensors if kind == _KIND_INPUT),
+        tuple(tensor for kind, tensor in tensors if kind == _KIND_OUTPUT),
+        tuple(tensor for _, tensor in tensors),
     )
 
 
-def _node(table: _Table) -> DlcNode:
+def _node(table: Table) -> DlcNode:
+    attributes = table.tables(_NODE_ATTRIBUTES)
+    op_type, outputs = table.string(_NODE_TYPE), tuple(table.strings(_NODE_OUTPUTS))
+    if not op_type or not outputs:
+        raise IndexError("node without type or output")
     return DlcNode(
         table.string(_NODE_NAME),
-        table.string(_NODE_TYPE),
+        op_type,
         tuple(table.strings(_NODE_INPUTS)),
-        tuple(table.strings(_NODE_OUTPUTS)),
+        outputs,
+        {each.string(_ATTRIBUTE_NAME): _attribute(each) for each in attributes},
     )
 
 
-def _tensor(table: _Table) -> DlcTensor:
+def _attribute(table: Table) -> Attribute:
+    """A tensor, or a scalar: booleans and enumerations are integers, floats are widened."""
+    is_tensor = table.integer(_ATTRIBUTE_KIND, "B") == _KIND_TENSOR
+    inner = table.table(_ATTRIBUTE_TENSOR if is_tensor else _ATTRIBUTE_VALUE)
+    if inner is None:
+        raise IndexError(f"attribute {table.string(_ATTRIBUTE_NAME)!r} has no value")
+    if is_tensor:
+        return _tensor(inner)
+    code = inner.integer(_VALUE_TYPE, "I")
+    if code in _TEXTS:
+        return inner.string(_VALUE_TEXT)
+    return inner.real(_VALUE_REAL) if code in _REALS else inner.integer(_VALUE_INTEGER, "q")
+
+
+def _tensor(table: Table) -> DlcTensor:
     shape = tuple(table.integers(_TENSOR_DIMS))
+    if len(shape) > _RANK_AT_MOST:
+        raise IndexError(f"tensor of {len(shape)} dimensions")
     code = table.integer(_TENSOR_DTYPE, "I")
     dtype = _DATA_TYPES.get(code, f"0x{code:03x}")
     axis_format = _axis_format(table.integer(_TENSOR_AXIS, "b"), len(shape))
-    return DlcTensor(table.string(_TENSOR_NAME), shape, axis_format, dtype)
+    kind = table.integer(_TENSOR_KIND, "B")
+    return DlcTensor(
+        table.string(_TENSOR_NAME),
+        shape,
+        axis_format,
+        dtype,
+        kind == _KIND_STATIC,
+        kind == _KIND_NULL,
+    )
 
 
 def _axis_format(code: int, rank: int) -> str:
@@ -139,83 +204,3 @@ def _axis_format(code: int, rank: int) -> str:
     if code == 0 and rank != 5:
         return ""
     return _AXIS_FORMATS[code] if 0 <= code < len(_AXIS_FORMATS) else ""
-
-
-class _Buffer:
-    """The bytes of a flatbuffer, every access checked, and a bound on how much is read of them.
-
-    The flatbuffers package trusts the offsets it reads, which those of a hostile file do not
-    deserve: tables that all point to one long vector make a small file decode to gigabytes.
-    """
-
-    _READ_AT_MOST = 16
-    """Times its own size that a file is read; in written files strings are shared a few times."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self._left = self._READ_AT_MOST * len(data)
-
-    def unpack(self, kind: str, at: int) -> int:
-        if at < 0:
-            raise IndexError(f"offset {at}")
-        value: int = struct.unpack_from("<" + kind, self.data, at)[0]
-        return value
-
-    def follow(self, at: int) -> int:
-        """Where the 32-bit offset at ``at`` points to."""
-        return at + self.unpack("I", at)
-
-    def span(self, start: int, item_size: int) -> range:
-        """Positions of the items of the vector at ``start``."""
-        count = self.unpack("I", start)
-        end = start + 4 + item_size * count
-        self._left -= end - start
-        if end > len(self.data) or self._left < 0:
-            raise IndexError(f"vector of {count} items at {start}")
-        return range(start + 4, end, item_size)
-
-    def string(self, at: int) -> str:
-        """The string whose offset is stored at ``at``."""
-        span = self.span(self.follow(at), 1)
-        return self.data[span.start : span.stop].decode()
-
-
-class _Table:
-    """A flatbuffer table; a field that is absent reads as 0, "" or nothing."""
-
-    def __init__(self, buffer: _Buffer, at: int) -> None:
-        self._buffer = buffer
-        self._at = at
-        self._vtable = at - buffer.unpack("i", at)
-        self._vtable_size = buffer.unpack("H", self._vtable)
-
-    def _field(self, slot: int) -> int:
-        """Position of a field's data, or 0 when the table leaves the field out."""
-        entry = 4 + 2 * slot
-        if entry + 2 > self._vtable_size:
-            return 0
-        offset = self._buffer.unpack("H", self._vtable + entry)
-        return self._at + offset if offset else 0
-
-    def integer(self, slot: int, kind: str) -> int:
-        """A scalar of the struct type ``kind``."""
-        at = self._field(slot)
-        return self._buffer.unpack(kind, at) if at else 0
-
-    def string(self, slot: int) -> str:
-        at = self._field(slot)
-        return self._buffer.string(at) if at else ""
-
-    def _items(self, slot: int) -> range:
-        """Positions of the 4-byte items of a vector: integers, or offsets of strings and tables."""
-        at = self._field(slot)
-        return self._buffer.span(self._buffer.follow(at), 4) if at else range(0)
-
-    def integers(self, slot: int) -> Iterator[int]:
-        return (self._buffer.unpack("I", at) for at in self._items(slot))
-
-    def strings(self, slot: int) -> Iterator[str]:
-        return (self._buffer.string(at) for at in self._items(slot))
-
-    def tables(self, slot: int) -> Iterator[_Table]:
-        return (_Table(self._buffer, self._buffer.follow(at)) for at in self._items(slot))

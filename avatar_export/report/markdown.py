@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 
 from avatar_export.conversion.record import Conversion, GraphRecord
 from avatar_export.precision.fp16 import Fp16Report
+from avatar_export.report.markdown_table import table
 from avatar_export.whitelist.finding import Severity
 from avatar_export.whitelist.judgement import Judgement
 
@@ -29,19 +29,9 @@ def render(conversion: Conversion) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
-
-
 def giga(macs: int) -> str:
     """Multiply-adds in units of 10^9, three decimals."""
     return f"{macs / 1e9:.3f}"
-
-
-def _cell(content: object) -> str:
-    return str(content).replace("|", "\\|")
 
 
 def _section(title: str, body: str) -> str:

@@ -1,7 +1,7 @@
 """The small language of the table cells: ``constant(1) and attr(mode linear) or not depthwise``.
 
 ``or`` binds tighter than ``and``: a cell is a list of demands, each with its alternatives. Names
-are those of ``predicates.py`` and ``sizes.py``; arguments stand in parentheses, parted by spaces.
+are those of ``rules.py``; arguments stand in parentheses, parted by spaces.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import avatar_export.whitelist.sizes  # noqa: F401  (registers its rules)
 from avatar_export.errors import ModelError
-from avatar_export.whitelist.predicates import PREDICATES
+from avatar_export.whitelist.predicates import Rule
 from avatar_export.whitelist.target import Target
-from avatar_export.whitelist.view import NodeView
+from avatar_export.whitelist.view import NodeView, UndeterminedError
 
 _CALL = re.compile(r"(not )?(\w+)(?:\(([^()]*)\))?")
 
@@ -25,10 +24,11 @@ class Call:
     name: str
     arguments: tuple[str, ...]
     negated: bool
+    rule: Rule
 
     def failure(self, node: NodeView, target: Target) -> str:
         """Why the call does not hold; empty when it holds. Raises ``UndeterminedError``."""
-        reason = PREDICATES[self.name].function(node, target, *self.arguments)
+        reason = self.rule(node, target, *self.arguments)
         if not self.negated:
             return reason
         return "" if reason else f"{' '.join((self.name, *self.arguments))} is not accepted"
@@ -47,11 +47,28 @@ class Clauses:
             UndeterminedError: a shape or value that the clause needs is not fixed.
         """
         for alternatives in self.parts:
-            reasons = {call: call.failure(node, target) for call in alternatives}
-            if all(reasons.values()):
-                plain = [text for call, text in reasons.items() if not call.negated]
-                return "; ".join(plain or reasons.values())
+            reason = _failure(alternatives, node, target)
+            if reason:
+                return reason
         return ""
+
+
+def _failure(alternatives: tuple[Call, ...], node: NodeView, target: Target) -> str:
+    """Why none of the alternatives holds; empty as soon as one does."""
+    reasons, undetermined = [], None
+    for call in alternatives:
+        try:
+            reason = call.failure(node, target)
+        except UndeterminedError as error:
+            undetermined = error
+            continue
+        if not reason:
+            return ""
+        reasons.append((call.negated, reason))
+    if undetermined is not None:
+        raise undetermined
+    plain = [reason for negated, reason in reasons if not negated]
+    return "; ".join(plain or [reason for _, reason in reasons])
 
 
 def parse(text: str) -> Clauses:
@@ -65,6 +82,8 @@ def parse(text: str) -> Clauses:
 
 
 def _call(text: str) -> Call:
+    from avatar_export.whitelist.rules import PREDICATES  # late: rules on fusions need clauses
+
     match = _CALL.fullmatch(text)
     if match is None or match[2] not in PREDICATES:
         raise ModelError(f"unknown rule {text!r}", f"known: {', '.join(sorted(PREDICATES))}")
@@ -72,4 +91,4 @@ def _call(text: str) -> Call:
     predicate = PREDICATES[match[2]]
     if not predicate.least <= len(arguments) <= predicate.most:
         raise ModelError(f"rule {text!r} has {len(arguments)} arguments")
-    return Call(match[2], arguments, bool(match[1]))
+    return Call(match[2], arguments, bool(match[1]), predicate.function)

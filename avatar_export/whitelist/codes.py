@@ -27,6 +27,11 @@ class Code:
     why: str
     remedy: str
 
+    @property
+    def page(self) -> str:
+        """Path of the code's page in the repository."""
+        return f"docs/checks/{self.code}.md"
+
 
 @cache
 def known_codes() -> dict[str, Code]:

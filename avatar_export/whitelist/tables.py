@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,8 @@ from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.clauses import Clauses, parse
 from avatar_export.whitelist.codes import known_codes
 from avatar_export.whitelist.finding import Severity
+from avatar_export.whitelist.fusions import FusionRow
+from avatar_export.whitelist.patterns import parse_pattern
 from avatar_export.whitelist.rows import Row, read_rows, read_toml
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView
@@ -60,6 +62,7 @@ class OperatorRow:
     requires: Clauses
     note: str
     source: str
+    cure: str = ""
 
     def operations(self, node: NodeView, target: Target) -> tuple[str, ...]:
         """SNPE operations that the node becomes. Raises ``UndeterminedError``."""
@@ -71,12 +74,14 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class LimitRow:
-    """One rule beyond the two tables.
+    """One rule beyond the two tables, or one fault of the converter.
 
     Attributes:
-        kind: what ``subjects`` names: ONNX ``operator``, SNPE ``operation`` or graph ``input``.
+        kind: what ``subjects`` names: ONNX ``operator``, SNPE ``operation``, graph ``input`` or
+            graph ``output``.
         runtimes: runtime columns that the rule binds.
         severity: None for a fact that is recorded but gives no finding.
+        cure: pass that mends it; empty when there is none.
     """
 
     id: str
@@ -89,6 +94,7 @@ class LimitRow:
     severity: Severity | None
     reason: str
     fix: str
+    cure: str
     source: str
 
     def binds(self, kind: str, subject: str, runtime: str) -> bool:
@@ -108,12 +114,14 @@ class SdkFacts:
     Attributes:
         dlc_generation: 1 or 2; a runtime loads DLC files of its own generation only.
         export_opset: operator set to export for it, and ``export_reason`` why.
+        runtimes: those that its documents know, by the names of ``targets.toml``.
         source: document and version.
     """
 
     dlc_generation: int
     export_opset: int
     export_reason: str
+    runtimes: tuple[str, ...]
     source: str
 
 
@@ -126,6 +134,16 @@ class SdkTables:
     operators: dict[str, OperatorRow]
     layers: dict[str, LayerRow]
     limits: tuple[LimitRow, ...]
+    faults: tuple[LimitRow, ...] = ()
+    fusions: tuple[FusionRow, ...] = ()
+    _bound: dict[tuple[str, str, str], tuple[LimitRow, ...]] = field(default_factory=dict)
+
+    def bound(self, kind: str, subject: str, runtime: str) -> tuple[LimitRow, ...]:
+        """Limits, then faults, that speak of the subject on the runtime column."""
+        key = (kind, subject, runtime)
+        if key not in self._bound:
+            self._bound[key] = tuple(row for row in (*self.limits, *self.faults) if row.binds(*key))
+        return self._bound[key]
 
     def listed_versions(self, operator: str) -> tuple[int, ...]:
         """Versions of the operator that the converter lists; empty when it has no translation."""
@@ -166,6 +184,8 @@ def read_sdk(folder: Path) -> SdkTables:
         {row.operator: row for row in operators},
         {row.operation: row for row in layers},
         tuple(_typed(folder / "limits.csv", _limit)),
+        tuple(_typed(folder / "faults.csv", _limit)),
+        tuple(_typed(folder / "fusions.csv", _fusion)),
     )
 
 
@@ -176,9 +196,11 @@ def read_facts(path: Path) -> SdkFacts:
         ModelError: a key is unknown or missing, or has the wrong type; the message names it.
     """
     raw = read_toml(path)
-    types: dict[str, type] = {f.name: int if f.type == "int" else str for f in fields(SdkFacts)}
-    _expect(path, "the file", raw, types)
-    return SdkFacts(**raw)  # type: ignore[arg-type]
+    kinds: dict[object, type] = {"int": int, "str": str, "tuple[str, ...]": list}
+    _expect(path, "the file", raw, {f.name: kinds[f.type] for f in fields(SdkFacts)})
+    listed = raw["runtimes"]
+    assert isinstance(listed, list)  # for mypy; checked above
+    return SdkFacts(**(raw | {"runtimes": tuple(map(str, listed))}))  # type: ignore[arg-type]
 
 
 def _typed(path: Path, convert: Callable[[Row], T]) -> list[T]:
@@ -206,6 +228,7 @@ def _operator(row: Row) -> OperatorRow:
         parse(row["requires"]),
         row["note"],
         row["source"],
+        row.get("cure", ""),
     )
 
 
@@ -230,8 +253,16 @@ def _limit(row: Row) -> LimitRow:
         None if row["severity"] == "note" else Severity(row["severity"]),
         row["reason"],
         row["fix"],
+        row["cure"],
         row["source"],
     )
+
+
+def _fusion(row: Row) -> FusionRow:
+    written = {"=": None, "-": ()}
+    operations = written.get(row["operations"], tuple(row["operations"].split("+")))
+    pattern, when = parse_pattern(row["pattern"]), parse(row["when"])
+    return FusionRow(row["id"], pattern, when, operations, row["note"], row["cure"], row["source"])
 
 
 @dataclass(frozen=True)
@@ -318,7 +349,8 @@ def resolve_target(
     """The named target, or the default one, with its SDK or runtime replaced.
 
     Raises:
-        UserError: the name, SDK or runtime is unknown; the hint lists the known ones.
+        UserError: the name, SDK or runtime is unknown, or the SDK has no such runtime; the hint
+            lists the known ones.
     """
     file, targets = _targets_file(), load_targets()
     name = name or file.default
@@ -327,7 +359,20 @@ def resolve_target(
     sdk, runtime = sdk or target.sdk, runtime or target.runtime
     _known("SDK", sdk, known_sdks())
     _known("runtime", runtime, file.runtimes)
+    _offered(sdk, runtime)
     return replace(target, sdk=sdk, runtime=runtime, column=file.runtimes[runtime])
+
+
+@cache
+def _facts(sdk: str) -> SdkFacts:
+    return read_facts(layer_whitelist() / sdk / "sdk.toml")
+
+
+def _offered(sdk: str, runtime: str) -> None:
+    """Raise ``UserError`` where no document of the SDK knows the runtime."""
+    offered = _facts(sdk).runtimes
+    if runtime not in offered:
+        raise UserError(f"SNPE {sdk} has no runtime {runtime!r}", f"it has: {', '.join(offered)}")
 
 
 def _known(what: str, name: str, names: object) -> None:

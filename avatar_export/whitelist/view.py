@@ -3,58 +3,169 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import AttributeProto, TensorProto, numpy_helper
-from onnx.inliner import inline_local_functions
+from onnx import SparseTensorProto, TensorProto, TypeProto, numpy_helper
+from onnx.shape_inference import InferenceError
 
 from avatar_export.errors import ModelError
+from avatar_export.whitelist.model.folding import Array, Folder, constant_value, dense
+from avatar_export.whitelist.model.inference import Analysed, analyse, infer_node
+from avatar_export.whitelist.model.node import NodeView, free_names
+from avatar_export.whitelist.model.types import (
+    Dims,
+    NamedDims,
+    Shape,
+    UndeterminedError,
+    dtype_name,
+    elem_type,
+    elements,
+    merged,
+    named_dims,
+    tensor_type,
+)
 
-# Names of the QNN op definitions. int64 and double stand as their narrow kin because that is what
-# lands in the DLC (snpe-onnx-to-dlc 2.25.0.240728 experiment: int64 -> Int_32, double -> Float_32).
-DTYPE_NAMES: dict[int, str] = {
-    TensorProto.FLOAT: "f32",
-    TensorProto.DOUBLE: "f32",
-    TensorProto.FLOAT16: "f16",
-    TensorProto.BFLOAT16: "bf16",
-    TensorProto.INT32: "i32",
-    TensorProto.INT64: "i32",
-    TensorProto.UINT32: "u32",
-    TensorProto.INT8: "i8",
-    TensorProto.UINT8: "u8",
-    TensorProto.BOOL: "bool8",
-}
-_SCHEMA_DOMAINS = ("", "ai.onnx")
-Shape = tuple[int, ...]
+__all__ = ["Dims", "ModelView", "NamedDims", "NodeView", "Shape", "UndeterminedError"]
 
-
-class UndeterminedError(Exception):
-    """A rule asks for a shape, type or value that the model does not fix."""
+_MOST_GIVEN = 4096  # elements of a constant that shapes may be inferred from
 
 
 class ModelView:
     """Names of one graph resolved to shapes, types, constants and neighbours.
 
     Args:
-        model: any valid model; local functions are inlined and shapes inferred here, on a copy.
+        source: any model, which is not changed: local functions are inlined and shapes inferred
+            on a copy without weights. Or a graph that was analysed already.
+
+    Attributes:
+        graph: the copy, with inferred shapes.
+        opset: version of the default domain; ``opsets`` has those of all domains.
+        nodes: in the order of the graph.
+        constants: names that the converter folds: initializers, and all that is made of them.
+        sound: whether ONNX agreed with every node and every declared shape.
+        outer: the graph around a control-flow body; None for the main graph.
 
     Raises:
         ModelError: the protobuf cannot be analysed at all.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = _inferred(model).graph
-        self.opset = _opset(model)
-        self.nodes = [NodeView(self, node, i) for i, node in enumerate(self.graph.node)]
-        self._values = {
-            v.name: v.type.tensor_type
-            for v in (*self.graph.input, *self.graph.value_info, *self.graph.output)
+    def __init__(self, source: onnx.ModelProto | Analysed) -> None:
+        analysed = source if isinstance(source, Analysed) else analyse(source)
+        self.graph = analysed.graph
+        self.opsets = analysed.opsets
+        self.opset = analysed.opsets[""]
+        self.sound = analysed.sound
+        self.outer = analysed.outer
+        self._collect(analysed)
+        try:
+            self.nodes = [NodeView(self, node, i) for i, node in enumerate(self.graph.node)]
+            "".join(v.name for v in (*self.graph.input, *self.graph.output))
+        except TypeError as error:
+            raise ModelError("a name in the model is not UTF-8") from error
+        self._folder = Folder(self)
+        self._walk(analysed.declared)
+
+    def _collect(self, analysed: Analysed) -> None:
+        graph = self.graph
+        self._tensors: dict[str, TensorProto | SparseTensorProto] = {
+            **{t.values.name: t for t in graph.sparse_initializer},
+            **{t.name: t for t in graph.initializer},
+            **analysed.tensors,
         }
-        self._tensors = {t.name: t for t in self.graph.initializer}
-        self.constants = self._find_constants()
+        values = (*graph.input, *graph.value_info, *graph.output)
+        self._types: dict[str, TypeProto] = {v.name: v.type for v in values}
+        self._dims: dict[str, Dims | None] = {}
+        self.constants = set(self._tensors)
+        self._captured: set[str] = set()
+        if self.outer is not None:
+            self._captured.update(filter(self.outer.defines, free_names(graph)))
+            self.constants |= self._captured & self.outer.constants
+
+    def _walk(self, declared: dict[str, TypeProto]) -> None:
+        """One pass in order: find the constants, and infer with them what ONNX left open."""
+        computed: set[str] = set()
+        for node in self.nodes:
+            if node.operator == "Constant" and not node.domain:
+                self._read_constant(node)
+            elif self._folder.offer(node):
+                self.constants.update(node.outputs)
+                computed.update(node.outputs)
+            if self.is_static(*node.outputs):
+                continue
+            # ONNX has tried this node before, and knows no more unless an operand does.
+            if not self.sound or self.outer or not computed.isdisjoint(node.inputs):
+                computed.update(self._improve(node))
+            for name in node.outputs:
+                if name in declared and self._learn(name, declared[name]):
+                    computed.add(name)
+
+    def _read_constant(self, node: NodeView) -> None:
+        value = constant_value(node.proto) if node.outputs else None
+        if value is not None:
+            self._tensors.setdefault(node.outputs[0], value)
+        self.constants.update(node.outputs)
+
+    def _improve(self, node: NodeView) -> list[str]:
+        """Names of the outputs of which more is known after inference with constants."""
+        try:
+            types = self.infer(node)
+        except InferenceError:
+            return []
+        return [name for name, type_ in types.items() if self._learn(name, type_)]
+
+    def _learn(self, name: str, type_: TypeProto) -> bool:
+        """Whether the type says more than is known."""
+        better = merged(self._types.get(name), type_)
+        if better is not None:
+            self._types[name] = better
+            self._dims.pop(name, None)
+        return better is not None
+
+    def infer(self, node: NodeView) -> dict[str, TypeProto]:
+        """Types of the outputs of a node by what is known of its operands, values included.
+
+        Raises:
+            InferenceError: the node contradicts itself or its operands.
+        """
+        names = [name for name in (*node.inputs, *node.captures) if name]
+        found = {name: self._type(name) for name in names}
+        types = {name: type_ for name, type_ in found.items() if type_ is not None}
+        if node.domain:
+            return {}
+        return infer_node(node.proto, self.opset, types, dict(self._small_values(names)))
+
+    def _small_values(self, names: list[str]) -> Iterator[tuple[str, TensorProto]]:
+        for name in self.constants.intersection(names):
+            size = elements(self.dims(name))
+            if size is not None and size <= _MOST_GIVEN:
+                with suppress(UndeterminedError):
+                    yield name, numpy_helper.from_array(self.value(name), name)
+
+    def _type(self, name: str) -> TypeProto | None:
+        tensor = self._tensors.get(name)
+        if tensor is not None:
+            dense = tensor if isinstance(tensor, TensorProto) else tensor.values
+            return tensor_type(dense.data_type, tuple(tensor.dims))
+        if name in self._captured and self.outer is not None:
+            return self.outer._type(name)
+        return self._types.get(name)
+
+    def within(self, graph: onnx.GraphProto) -> ModelView:
+        """View of a control-flow body of this graph."""
+        return ModelView(Analysed(graph, self.opsets, self.sound, outer=self))
+
+    def defines(self, name: str) -> bool:
+        """Whether something gives the name a value, here or in a graph around."""
+        return name in self._written or name in self._captured
+
+    @cached_property
+    def _written(self) -> set[str]:
+        graph_inputs = (v.name for v in self.graph.input)
+        made = (name for node in self.nodes for name in node.outputs)
+        return {*self._tensors, *graph_inputs, *made}
 
     @cached_property
     def inputs(self) -> list[str]:
@@ -78,21 +189,31 @@ class ModelView:
 
     @cached_property
     def consumers(self) -> dict[str, list[NodeView]]:
-        """The nodes that read each tensor."""
+        """The nodes that read each tensor, be it in a body."""
         found: dict[str, list[NodeView]] = defaultdict(list)
         for node in self.nodes:
-            for name in node.inputs:
+            for name in (*node.inputs, *node.captures):
                 found[name].append(node)
         return found
 
-    def dims(self, name: str) -> tuple[int | None, ...] | None:
+    @cached_property
+    def invalid(self) -> list[str]:
+        """Node and reason for everything that breaks the ONNX specification."""
+        reasons = ((node.name, node.invalid) for node in self.nodes)
+        return [f"{name}: {reason}" for name, reason in reasons if reason]
+
+    def dims(self, name: str) -> Dims | None:
         """Shape with None for a dimension that is not fixed; None when the rank is unknown."""
-        if name in self._tensors:
-            return tuple(self._tensors[name].dims)
-        value = self._values.get(name)
-        if value is None or not value.HasField("shape"):
-            return None
-        return tuple(d.dim_value if d.HasField("dim_value") else None for d in value.shape.dim)
+        if name not in self._dims:
+            named = self.dim_names(name)
+            fixed = (d if isinstance(d, int) else None for d in named or ())
+            self._dims[name] = None if named is None else tuple(fixed)
+        return self._dims[name]
+
+    def dim_names(self, name: str) -> NamedDims | None:
+        """Shape with a symbolic dimension by its name; else like ``dims``."""
+        type_ = self._type(name)
+        return None if type_ is None else named_dims(type_)
 
     def shape(self, name: str) -> Shape:
         """Static shape.
@@ -101,7 +222,7 @@ class ModelView:
             UndeterminedError: the rank or a dimension is not fixed.
         """
         dims = self.dims(name)
-        if dims is None or any(d is None for d in dims):
+        if dims is None or None in dims:
             raise UndeterminedError(f"the shape of {name} is not fixed")
         return tuple(d for d in dims if d is not None)
 
@@ -116,156 +237,24 @@ class ModelView:
         Raises:
             UndeterminedError: neither the model nor shape inference knows it.
         """
-        tensor, value = self._tensors.get(name), self._values.get(name)
-        code = tensor.data_type if tensor is not None else value.elem_type if value else 0
+        type_ = self._type(name)
+        code = elem_type(type_) if type_ is not None else 0
         if not code:
             raise UndeterminedError(f"the data type of {name} is unknown")
-        return DTYPE_NAMES.get(code) or str(TensorProto.DataType.Name(code)).lower()
+        return dtype_name(code)
 
-    def value(self, name: str) -> NDArray[np.generic]:
-        """Array behind an initializer or Constant.
+    def value(self, name: str) -> Array:
+        """Array of an initializer, or of a small constant that is computed from others.
 
         Raises:
-            UndeterminedError: the tensor is computed, or lies outside the model file.
+            UndeterminedError: it depends on the inputs, is too large, or lies outside the file.
         """
         tensor = self._tensors.get(name)
-        if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
-            raise UndeterminedError(f"the value of {name} is not in the model")
-        return numpy_helper.to_array(tensor)
-
-    def _find_constants(self) -> set[str]:
-        """Names that the converter can fold: initializers, and all that is made of them alone."""
-        constants = set(self._tensors)
-        for node in self.nodes:
-            if node.operator == "Constant":
-                self._tensors |= _constant_tensor(node.proto)
-            # A Shape of a fixed shape is a constant to the converter, so is what is made of it.
-            static = node.operator == "Shape" and node.has(0) and self.is_static(node.inputs[0])
-            if static or all(name in constants for name in node.inputs if name):
-                constants.update(node.outputs)
-        return constants
-
-
-class NodeView:
-    """One node, with its inputs and outputs resolved through the model."""
-
-    def __init__(self, model: ModelView, node: onnx.NodeProto, index: int) -> None:
-        self.model = model
-        self.proto = node
-        self.operator = node.op_type
-        self.name = node.name or f"{node.op_type}_{index}"
-        self.inputs = list(node.input)
-        self.outputs = [name for name in node.output if name]
-        self._attributes = {a.name: a for a in node.attribute}
-
-    @cached_property
-    def schema(self) -> onnx.defs.OpSchema | None:
-        """Operator definition in force at the model's opset; None for a foreign operator."""
-        if self.is_foreign:
-            return None
+        if tensor is None:
+            if self.outer is not None and name in self._captured:
+                return self.outer.value(name)
+            return self._folder.value(name)
         try:
-            return onnx.defs.get_schema(self.operator, self.model.opset, "")
-        except onnx.defs.SchemaError:
-            return None
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether the operator lies outside the ONNX default domain."""
-        return self.proto.domain not in _SCHEMA_DOMAINS
-
-    @property
-    def is_folded(self) -> bool:
-        """Whether the converter computes the node itself, so that no runtime sees it."""
-        return all(name in self.model.constants for name in self.outputs)
-
-    def attribute(self, name: str) -> object:
-        """Value of an attribute, or its default in the schema; None when there is neither."""
-        given = self._attributes.get(name)
-        if given is not None:
-            return onnx.helper.get_attribute_value(given)
-        known = self.schema.attributes.get(name) if self.schema else None
-        if known is None or known.default_value.type == AttributeProto.UNDEFINED:
-            return None
-        return onnx.helper.get_attribute_value(known.default_value)
-
-    def ints(self, name: str) -> list[int] | None:
-        """An attribute that is a list of integers; None when it is absent."""
-        value = self.attribute(name)
-        return [int(v) for v in value] if isinstance(value, (list, tuple)) else None
-
-    def has(self, index: int) -> bool:
-        """Whether the input is there (an optional one may be absent or empty)."""
-        return index < len(self.inputs) and bool(self.inputs[index])
-
-    def is_constant(self, index: int) -> bool:
-        """Whether the input is known when the model is converted."""
-        return self.has(index) and self.inputs[index] in self.model.constants
-
-    def shape(self, index: int = 0) -> Shape:
-        """Static shape of an input. Raises ``UndeterminedError``."""
-        return self.model.shape(self.inputs[index])
-
-    def rank(self, index: int = 0) -> int:
-        """Rank of an input. Raises ``UndeterminedError``."""
-        dims = self.model.dims(self.inputs[index])
-        if dims is None:
-            raise UndeterminedError(f"the rank of {self.inputs[index]} is unknown")
-        return len(dims)
-
-    def output_shape(self, index: int = 0) -> Shape:
-        """Static shape of an output. Raises ``UndeterminedError``."""
-        return self.model.shape(self.outputs[index])
-
-    def operands(self) -> list[int]:
-        """Indices of the inputs that are there."""
-        return [i for i in range(len(self.inputs)) if self.has(i)]
-
-    def producer(self, index: int) -> str:
-        """Operator that writes an input; empty for graph inputs and initializers."""
-        node = self.model.producers.get(self.inputs[index])
-        return node.operator if node else ""
-
-    def feeds(self) -> list[str]:
-        """Operators that read any output of the node."""
-        return [n.operator for name in self.outputs for n in self.model.consumers.get(name, ())]
-
-    @property
-    def origin(self) -> str:
-        """PyTorch module path recorded by the exporter; empty when there is none.
-
-        torch.onnx writes scope lists into metadata (dynamo) or paths into node names (legacy).
-        """
-        for entry in self.proto.metadata_props:
-            if entry.key == "pkg.torch.onnx.name_scopes":
-                scopes = [s.strip(" '\"[]") for s in entry.value.split(",")]
-                return next((s for s in reversed(scopes[:-1]) if s), "")
-        return ".".join(self.name.split("/")[1:-1]) if self.name.startswith("/") else ""
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    for entry in model.opset_import:
-        if entry.domain in _SCHEMA_DOMAINS:
-            return int(entry.version)
-    return 1
-
-
-def _constant_tensor(node: onnx.NodeProto) -> dict[str, TensorProto]:
-    """Tensor of a Constant node by its output name; empty for the sparse and string forms."""
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            return {node.output[0]: attribute.t}
-        if attribute.name in ("value_float", "value_floats", "value_int", "value_ints"):
-            value = np.array(onnx.helper.get_attribute_value(attribute))
-            narrow = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
-            return {node.output[0]: numpy_helper.from_array(narrow)}
-    return {}
-
-
-def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy with local functions inlined and every shape that ONNX can infer."""
-    try:
-        if model.functions:
-            model = inline_local_functions(model)
-        return onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        raise ModelError(f"shapes cannot be inferred: {error}") from error
+            return dense(tensor)
+        except (ValueError, TypeError, IndexError) as error:
+            raise UndeterminedError(f"the data of {name} does not fit its shape") from error

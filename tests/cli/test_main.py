@@ -11,7 +11,7 @@ import pytest
 from avatar_export import __version__
 from tests.cli.conftest import Run
 
-VERBS = ["convert", "demo", "doctor", "targets"]
+VERBS = ["check", "convert", "demo", "doctor", "targets"]
 HEAVY = {"cv2", "numpy", "onnx", "onnx_ir", "onnxruntime", "onnxsim", "PIL", "torch"}
 
 

@@ -172,3 +172,10 @@ def test_damaged_bytes_never_escape_as_another_error(data: st.DataObject) -> Non
         container.read_members(container.normalise(bytes(damaged)))
     except ModelError as error:
         assert "\n" not in str(error)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+    data = zip_of(("model", bytes(20 << 20)), ("model.params", b"P"), method=zipfile.ZIP_DEFLATED)
+    assert len(data) < 1 << 16
+    with pytest.raises(ModelError, match=r"of \d+ bytes claims to unpack to 2097\d+"):
+        container.read_members(data)

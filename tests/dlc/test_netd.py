@@ -70,3 +70,33 @@ def test_damaged_bytes_never_escape_as_another_error(data: st.DataObject) -> Non
         netd.read_graph(bytes(damaged[: data.draw(st.integers(8, len(damaged)))]))
     except ModelError as error:
         assert "\n" not in str(error)
+
+
+def test_attributes_of_both_writers() -> None:
+    (node,) = netd.read_graph(model_of("ct_4x4_s2_p1_bias.sdk.dlc")).nodes
+    assert node.attributes["group"] == 1
+    assert node.attributes["packageName"] == "qti.aisw"
+    assert node.attributes["stride"] == netd.DlcTensor(
+        "ConvTranspose_0_stride", (2,), "ANY", "uint32", static=True
+    )
+    other = netd.read_graph(model_of("ct_4x4_s2_p1_bias.qnnir.dlc")).nodes[1]
+    assert {"group", "stride", "pad_amount"} <= set(other.attributes)
+    assert other.attributes["packageName"] == "qti.aisw"
+
+
+def test_tensors_and_which_of_them_are_static() -> None:
+    graph = netd.read_graph(model_of("ct_4x4_s2_p1_bias.sdk.dlc"))
+    assert {tensor.name: tensor.static for tensor in graph.tensors} == {
+        "x": False,
+        "w": True,
+        "b": True,
+        "y": False,
+    }
+
+
+def test_a_tensor_of_absurd_rank_is_refused() -> None:
+    model = model_of("ct_4x4_s2_p1_bias.sdk.dlc")
+    dims = struct.pack("<5I", 4, 1, 8, 8, 4)
+    assert dims in model
+    with pytest.raises(ModelError, match="damaged flatbuffer: tensor of 40 dimensions"):
+        netd.read_graph(model.replace(dims, struct.pack("<5I", 40, 1, 8, 8, 4)))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from avatar_export.report.markdown import giga, render, table
+from avatar_export.report.markdown import giga, render
 from avatar_export.whitelist.finding import Severity
 from tests.conversion.converted import sample_conversion
 from tests.conversion.records import HALF, conversion, dlc, finding, graph, parity
@@ -24,11 +24,6 @@ def cells(line: str) -> list[str]:
 
 def section(text: str, title: str) -> str:
     return text.split(f"## {title}\n")[1].split("\n## ")[0]
-
-
-def test_table_escapes_bars() -> None:
-    text = table(["a", "b"], [["x|y", 3]])
-    assert text == "| a | b |\n| --- | --- |\n| x\\|y | 3 |"
 
 
 def test_giga() -> None:

@@ -111,7 +111,8 @@ def test_gather_warp_is_clean_on_2_35(opset):
 def test_gather_warp_is_refused_by_2_5():
     judgement = judge(WARP_IO, WARP, 11, "2.5", **WARP_WEIGHTS)
     refused = {(f.code, f.operator) for f in judgement.errors}
-    assert refused >= {("AX101", "Cast"), ("AX103", "Gather")}
+    assert refused >= {("AX103", "Gather")}
+    assert ("AX107", "Cast") in {(f.code, f.operator) for f in judgement.warnings}
 
 
 INT = "(int32[1,1,8,8] x, int32[1,1,8,8] z) => (int32[1,1,8,8] y)"
@@ -205,10 +206,13 @@ def test_dynamic_shapes_are_reported_once_at_the_input():
 
 
 def test_value_that_cannot_be_known_is_said():
-    body = "p = Concat <axis = 0> (half, half) y = Pad (x, p)"
-    weights = "<int64[4] half = {0, 0, 1, 1}>"
-    text = f"(float[1,4,8,8] x) => (float[1,4,10,10] y) {weights}"
-    judgement = judge(text, body)
+    text = "(float[1,4,8,8] x) => (float[1,4,10,10] y) <int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}>"
+    built = model(text, "y = Pad (x, p)")
+    amounts = built.graph.initializer[0]
+    amounts.ClearField("int64_data")
+    amounts.data_location = onnx.TensorProto.EXTERNAL
+    amounts.external_data.add(key="location", value="amounts.bin")
+    judgement = check(built, resolve_target(None, "2.35", "gpu_float16"))
     assert codes(judgement) == ["AX110"]
     assert judgement.counts[Verdict.UNKNOWN] == 1
 
@@ -300,3 +304,49 @@ def test_a_malformed_node_is_an_error_of_the_model(node: str, sdk: str) -> None:
         assert "malformed" in error.message
     else:
         assert judgement.findings or "Shape" in node
+
+
+BRANCHES = """
+    y = If (c) <
+        then_branch: graph = yes () => (float[1,4,8,8] a) { [odd] a = Selu (x) },
+        else_branch: graph = no () => (float[1,4,8,8] b) { b = Relu (x) }
+    >
+"""
+
+
+def test_bodies_of_control_flow_are_judged():
+    judgement = judge("(bool c, float[1,4,8,8] x) => (float[1,4,8,8] y)", BRANCHES, 13, "2.25")
+    found = {(f.code, f.node) for f in judgement.errors}
+    assert found == {("AX101", "If_0"), ("AX101", "If_0/then_branch/odd")}
+    names = [node.node for node in judgement.node_verdicts]
+    assert names == ["If_0", "If_0/then_branch/odd", "If_0/else_branch/Relu_0"]
+
+
+def test_an_invalid_node_is_an_error_of_its_own():
+    body = "y = Conv <kernel_shape = [3, 3]> (x, w)"
+    judgement = judge("(float[1,4,8,8] x) => (float[1,4,6,6] y)", body, w=(4, 3, 3, 3))
+    (finding,) = judgement.errors
+    assert finding.code == "AX111"
+    assert "4 channels" in finding.reason
+
+
+def test_merged_nodes_stand_for_one_operation():
+    body = """
+        q = Mul (x, x)
+        m = ReduceMean <axes = [1], keepdims = 1> (q)
+        eps = Constant <value = float {0.00001}> ()
+        e = Add (m, eps)
+        r = Sqrt (e)
+        y = Div (x, r)
+    """
+    judgement = judge("(float[1,4,8,8] x) => (float[1,4,8,8] y)", body)
+    assert [n.operations for n in judgement.node_verdicts if n.operations] == [("RmsNorm",)]
+    (finding,) = judgement.findings
+    assert (finding.code, finding.node, finding.cure) == ("AX108", "Div_5", "plain-norm")
+
+
+def test_macs_are_counted_by_verdict():
+    body = "a = Conv <kernel_shape = [1, 1]> (x, w) y = Selu (a)"
+    judgement = judge("(float[1,4,8,8] x) => (float[1,4,8,8] y)", body, w=(4, 4, 1, 1))
+    assert judgement.macs[Verdict.SUPPORTED] == 4 * 4 * 8 * 8
+    assert sum(judgement.macs.values()) == 4 * 4 * 8 * 8

@@ -7,44 +7,12 @@ import pytest
 from avatar_export.errors import ModelError, UserError
 from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.tables import (
-    known_sdks,
     load_sdk,
     load_targets,
     read_sdk,
     read_targets,
     resolve_target,
 )
-
-SDKS = ("1.43", "2.5", "2.25", "2.35")
-
-
-def test_known_sdks_are_sorted_by_version():
-    assert known_sdks() == SDKS
-
-
-@pytest.mark.parametrize("version", SDKS)
-def test_every_version_loads_and_names_its_sources(version):
-    tables = load_sdk(version)
-    rows = (*tables.operators.values(), *tables.layers.values(), *tables.limits)
-    assert len(rows) > 150
-    assert all(row.source for row in rows)
-
-
-@pytest.mark.parametrize("version", SDKS)
-def test_limits_speak_of_operators_and_operations_that_exist(version):
-    tables = load_sdk(version)
-    made = {o for r in tables.operators.values() for b in r.becomes for o in b.operations}
-    known = {"operator": set(tables.operators), "operation": made | set(tables.layers), "input": ()}
-    for limit in tables.limits:
-        assert limit.subjects - {"*"} <= set(known[limit.kind]), limit.id
-
-
-@pytest.mark.parametrize("version", SDKS)
-def test_conflicts_carry_a_note_and_two_sources(version):
-    tables = load_sdk(version)
-    operators = [r for r in tables.operators.values() if r.listed == "conflict"]
-    layers = [r for r in tables.layers.values() if "conflict" in r.cells.values()]
-    assert all(row.note and "; " in row.source for row in (*operators, *layers))
 
 
 def test_listed_versions():
@@ -78,9 +46,21 @@ def test_unknown_names_list_the_known_ones(arguments, hint):
         load_sdk("0.1")
 
 
+@pytest.mark.parametrize(
+    ("sdk", "runtime"), [("1.17", "aip"), ("1.17", "htp"), ("1.43", "htp"), ("2.5", "htp")]
+)
+def test_a_runtime_that_the_sdk_does_not_know_is_refused(sdk, runtime):
+    with pytest.raises(UserError, match=f"SNPE {sdk} has no runtime '{runtime}'") as caught:
+        resolve_target(None, sdk, runtime)
+    assert "gpu_float16, dsp" in caught.value.hint
+    assert resolve_target(None, "2.35", runtime).column == runtime
+
+
 LAYER = "Relu,yes,yes,yes,yes,yes,,page\n"
 OPERATOR = "Relu,yes,1 6,Relu,,,page\n"
-LIMIT = "X1,operation,Relu,gpu,,rank(0 4 4),AX105,error,why,,page\n"
+LIMIT = "X1,operation,Relu,gpu,,rank(0 4 4),AX105,error,why,,,page\n"
+FUSION = "M99,Relu(@Abs(x)),,Relu,what it is,,page\n"
+FAULT = "F99,operator,Relu,*,,rank(0 4 4),AX201,error,why,,,page\n"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +79,21 @@ LIMIT = "X1,operation,Relu,gpu,,rank(0 4 4),AX105,error,why,,page\n"
         ("limits.csv", LIMIT.replace("AX105", "AX199"), "row X1: code 'AX199'"),
         ("limits.csv", LIMIT.replace("AX105,error", "AX105,note"), "row X1: code"),
         ("limits.csv", LIMIT.replace("error", "fatal"), "severity is 'fatal'"),
+        ("limits.csv", LIMIT.replace("AX105", "AX201"), "code is 'AX201'"),
+        ("limits.csv", LIMIT.replace("why,,,", "why,,Pass,"), "cure is 'Pass'"),
+        ("limits.csv", LIMIT.replace("operation", "layer"), "kind is 'layer'"),
+        ("limits.csv", LIMIT.replace("X1,", "limit,"), "id is 'limit'"),
+        ("limits.csv", LIMIT.replace("why", ""), "reason is ''"),
+        ("limits.csv", LIMIT + LIMIT, "two rows for X1"),
+        ("limits.csv", LIMIT.replace("rank(0 4 4)", "rank(0 4"), "row X1: unknown rule"),
+        ("faults.csv", FAULT + FAULT, "two rows for F99"),
+        ("faults.csv", FAULT.replace("AX201", "AX105"), "code is 'AX105'"),
+        ("faults.csv", FAULT.replace("AX201", "AX299"), "row F99: code 'AX299'"),
+        ("faults.csv", FAULT.replace("operator", "operation"), "kind is 'operation'"),
+        ("faults.csv", FAULT.replace("rank(0 4 4)", "never(1)"), "row F99: rule 'never(1)'"),
+        ("fusions.csv", FUSION + FUSION, "two rows for M99"),
+        ("fusions.csv", FUSION.replace("Relu(@Abs(x))", "Relu(@Abs(x)"), "row M99"),
+        ("fusions.csv", FUSION.replace("Relu,", "Relu Abs,"), "operations is 'Relu Abs'"),
     ],
 )
 def test_damaged_rows_are_named(tmp_path, file, line, message):
@@ -116,6 +111,38 @@ def test_unexpected_columns_are_refused(tmp_path, header):
     folder = shutil.copytree(layer_whitelist() / "2.35", tmp_path / "2.35")
     (folder / "layers.csv").write_text(header + "\n")
     with pytest.raises(ModelError, match="unexpected columns"):
+        read_sdk(folder)
+
+
+@pytest.mark.parametrize("file", ["faults", "fusions", "layers", "limits", "onnx_ops"])
+def test_a_column_more_or_a_file_less_is_refused(tmp_path, file):
+    folder = shutil.copytree(layer_whitelist() / "2.35", tmp_path / "2.35")
+    path = folder / f"{file}.csv"
+    path.write_text(path.read_text().replace(",source\n", ",source,colour\n", 1))
+    with pytest.raises(ModelError, match=f"{file}.csv:1: unexpected columns"):
+        read_sdk(folder)
+    path.unlink()
+    with pytest.raises(ModelError, match=f"{file}.csv"):
+        read_sdk(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dlc_generation = 2", "", "the keys must be"),
+        ("dlc_generation = 2", "dlc_generation = 2\ncolour = 1", "the keys must be"),
+        ("dlc_generation = 2", 'dlc_generation = "2"', "dlc_generation must be of type int"),
+        ("export_reason = ", "export_reason = 1 #", "export_reason must be of type str"),
+        ("export_opset = ", "export_opset", "sdk.toml"),
+        ("runtimes = [", 'runtimes = "cpu" # [', "runtimes must be of type list"),
+    ],
+)
+def test_damaged_facts_are_named(tmp_path, old, new, message):
+    folder = shutil.copytree(layer_whitelist() / "2.35", tmp_path / "2.35")
+    path = folder / "sdk.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ModelError, match=message):
         read_sdk(folder)
 
 

@@ -1,0 +1,55 @@
+"""What ONNX says of an operator at an opset, looked up once for all its nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import onnx
+from onnx import AttributeProto
+from onnx.defs import OpSchema
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The schema of an operator in the form that is asked for at every node.
+
+    Attributes:
+        schema: None for an operator that ONNX does not know at this opset.
+        defaults: attributes that have a default.
+        required: attributes that must be given.
+        has_bodies: whether an attribute is a graph.
+    """
+
+    schema: OpSchema | None
+    defaults: dict[str, object] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    has_bodies: bool = False
+
+
+UNKNOWN = Definition(None)
+
+
+def opset_in_force(opset: int) -> int:
+    """The opset, or the latest that the installed onnx knows."""
+    return min(opset, int(onnx.defs.onnx_opset_version()))
+
+
+@lru_cache(maxsize=4096)
+def definition(operator: str, opset: int) -> Definition:
+    """Definition of an operator of the default domain."""
+    try:
+        schema = onnx.defs.get_schema(operator, opset_in_force(opset), "")
+    except onnx.defs.SchemaError:
+        return UNKNOWN
+    attributes = schema.attributes
+    return Definition(
+        schema,
+        {
+            name: onnx.helper.get_attribute_value(known.default_value)
+            for name, known in attributes.items()
+            if known.default_value.type != AttributeProto.UNDEFINED
+        },
+        tuple(name for name, known in attributes.items() if known.required),
+        any(known.type == OpSchema.AttrType.GRAPH for known in attributes.values()),
+    )

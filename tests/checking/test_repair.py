@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from avatar_export.checking import repair
+from avatar_export.checking.repair import load_weights, mend, named_cures, plan, told, write_model
+from avatar_export.errors import ModelError, UserError
+from avatar_export.onnx_file import read_model
+from avatar_export.whitelist.tables import load_sdk, resolve_target
+
+from .judged import GOOD, checked, finding, write
+
+
+def test_cures_are_named_once_with_all_their_places():
+    cured = [finding("AX205", node, cure="prelu-slope") for node in ("a", "b", "a")]
+    models = [checked(*cured, finding("AX101")), checked(finding("AX102", "c", cure="lower"))]
+    cures = named_cures(models)
+    assert cures == {"prelu-slope": ("AX205 at a", "AX205 at b"), "lower": ("AX102 at c",)}
+    assert plan(cures) == (
+        "would apply prelu-slope: AX205 at a, AX205 at b",
+        "would apply lower: AX102 at c",
+    )
+
+
+def test_the_lowest_opset_of_the_targets_is_asked_for(monkeypatch):
+    asked = []
+
+    def apply_cures(model, names, *, opset, verify):
+        asked.append((tuple(names), opset))
+        return model, []
+
+    monkeypatch.setattr("avatar_export.passes.cures.order.apply_cures", apply_cures)
+    targets = [resolve_target(None, sdk) for sdk in ("2.35", "1.43")]
+    mend(onnx.ModelProto(), ["a"], targets)
+    opsets = [load_sdk(target.sdk).facts.export_opset for target in targets]
+    assert asked == [(("a",), min(opsets))]
+
+
+def test_what_was_done_is_told_line_by_line():
+    applied = {"a": ("n became m", "k stays"), "b": ()}
+    assert told(applied, verified=True) == ("a: n became m", "a: k stays")
+    assert told(applied, verified=False)[2].startswith("not verified")
+    assert told({}, verified=False) == ()
+
+
+def external(folder, floats=100_000):
+    """A model whose one weight lies in a file next to it."""
+    path = write(folder / "m.onnx", "(float[4] x) => (float[4] y) { y = Add (x, w) }")
+    model = onnx.load(path)
+    weight = onnx.numpy_helper.from_array(np.arange(floats, dtype=np.float32), "w")
+    model.graph.initializer.append(weight)
+    onnx.save_model(model, path, save_as_external_data=True, location="w.data")
+    return path
+
+
+def test_weights_in_other_files_come_along(tmp_path):
+    path = external(tmp_path / "a")
+    model = read_model(path)
+    load_weights(model, path.parent)
+    write_model(tmp_path / "b" / "out.onnx", model)
+    (weight,) = onnx.load(tmp_path / "b" / "out.onnx").graph.initializer
+    assert onnx.numpy_helper.to_array(weight)[-1] == 99_999
+
+
+def test_missing_weights_are_an_error(tmp_path):
+    path = external(tmp_path)
+    model = read_model(path)
+    (tmp_path / "w.data").unlink()
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        load_weights(model, tmp_path)
+
+
+def test_what_protobuf_cannot_hold_goes_into_a_file_of_its_own(tmp_path, monkeypatch):
+    path = external(tmp_path / "a")
+    model = onnx.load(path)
+    monkeypatch.setattr(repair, "_PROTOBUF_AT_MOST", 1000)
+    write_model(tmp_path / "b" / "out.onnx", model)
+    files = sorted(p.name for p in (tmp_path / "b").iterdir())
+    assert files == ["out.onnx", "out.onnx.data"]
+    assert onnx.load(tmp_path / "b" / "out.onnx").graph.initializer[0].dims == [100_000]
+
+
+def test_a_dlc_is_refused(tmp_path):
+    (tmp_path / "m").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match="is a DLC"):
+        repair.refuse_dlc(tmp_path / "m")
+    repair.refuse_dlc(write(tmp_path / "m.onnx", GOOD))

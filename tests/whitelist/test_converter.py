@@ -1,0 +1,96 @@
+"""The verdict against what a real converter and a real GPU validator said of small models."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import onnx
+import pytest
+
+from avatar_export.whitelist.check import check
+from avatar_export.whitelist.judgement import Judgement
+from avatar_export.whitelist.tables import resolve_target
+
+DATA = Path(__file__).parent.parent / "data" / "converter" / "cases.jsonl"
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "agreement.md"
+MOVES = {"Transpose", "Reshape"}  # put in and taken out wherever the order of axes changes
+
+
+@cache
+def cases() -> dict[str, dict]:
+    return {case["id"]: case for case in map(json.loads, DATA.read_text().splitlines())}
+
+
+@cache
+def judged(runtime: str) -> dict[str, Judgement]:
+    target = resolve_target(None, "2.25", runtime)
+    return {
+        name: check(onnx.parser.parse_model(case["model"]), target)
+        for name, case in cases().items()
+    }
+
+
+def refused(judgement: Judgement) -> bool:
+    """Whether the converter is said to stop."""
+    return any(f.code.startswith("AX1") for f in judgement.errors)
+
+
+def silently_wrong(judgement: Judgement) -> bool:
+    return any(f.code.startswith("AX2") for f in judgement.findings)
+
+
+def documented(heading: str) -> set[str]:
+    """Names of the cases in the table below a heading of the document."""
+    section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def test_refusals_agree_with_the_converter():
+    wrong = {n for n, j in judged("cpu").items() if refused(j) == cases()[n]["converted"]}
+    assert wrong == documented("Taken or refused")
+    assert len(wrong) <= 0.03 * len(cases())
+
+
+def test_models_that_become_others_are_found():
+    differ = {n for n, case in cases().items() if case["numbers"] == "differ"}
+    missed = {n for n in differ if not silently_wrong(judged("cpu")[n])}
+    assert len(differ) > 30
+    assert missed == documented("Faults that are not found")
+    assert len(missed) <= 0.05 * len(differ)
+
+
+def test_models_that_stay_what_they_are_are_left_alone():
+    others = {n for n, c in cases().items() if c["converted"] and c["numbers"] != "differ"}
+    flagged = {n for n in others if silently_wrong(judged("cpu")[n])}
+    assert flagged == documented("Faults without a difference")
+    assert len(flagged) <= 0.02 * len(others)
+
+
+def test_what_is_supported_on_the_gpu_is_taken_by_a_newer_validator():
+    clean = {n for n, judgement in judged("gpu").items() if judgement.clean}
+    asked = {n for n in clean if cases()[n]["gpu"] in ("accepted", "refused")}
+    wrong = {n for n in asked if cases()[n]["gpu"] == "refused"}
+    assert len(asked) > 300
+    assert wrong == documented("Supported, yet refused by the GPU validator")
+    assert len(wrong) <= 0.02 * len(asked)
+
+
+def test_operations_are_those_of_the_dlc():
+    wrong = set()
+    for name, judgement in judged("cpu").items():
+        if not cases()[name]["converted"]:
+            continue
+        said = Counter(op for node in judgement.node_verdicts for op in node.operations)
+        if set(said) - MOVES != set(cases()[name]["operations"]) - MOVES:
+            wrong.add(name)
+    assert wrong == documented("Other operations")
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
+def test_every_case_has_a_verdict_for_every_node(runtime):
+    for name, judgement in judged(runtime).items():
+        assert judgement.node_verdicts, name
