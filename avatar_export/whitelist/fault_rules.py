@@ -8,7 +8,6 @@ of ``faults.csv`` name the version.
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto
 
 from avatar_export.whitelist.context import fusion_of, layout_of
 from avatar_export.whitelist.layout import Layout
@@ -17,28 +16,6 @@ from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, UndeterminedError
 
 _INT32 = 2**31
-_WIDE = (TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE)
-
-
-@predicate
-def fused(node: NodeView, target: Target, *operations: str) -> str:
-    """The node is merged into an operation, one of these if any are named."""
-    fusion = fusion_of(node)
-    if fusion is None:
-        return f"{node.operator} does not stand inside a pattern that the converter knows"
-    found = fusion.row.operations or ()
-    return (
-        "" if not operations or set(found) & set(operations) else f"merged into {'+'.join(found)}"
-    )
-
-
-@predicate
-def unread(node: NodeView, target: Target, first: str) -> str:
-    """No node reads the outputs from this one on."""
-    for name in node.proto.output[int(first) :]:
-        if name and node.model.consumers.get(name):
-            return f"output {name} does not exist after conversion"
-    return ""
 
 
 def _pads(node: NodeView) -> list[int]:
@@ -199,62 +176,3 @@ def order_restored(node: NodeView, target: Target) -> str:
     if axis == rank - 1 or (axis == 1 and rank >= 3) or node.outputs[0] not in node.model.outputs:
         return ""
     return f"axis {axis} of rank {rank} is moved to the end, and the output stays so"
-
-
-@predicate
-def computed(node: NodeView, target: Target) -> str:
-    """A graph output is computed: no constant, graph input or second output of an operator."""
-    view, name = node.model, node.inputs[0]
-    if name in view.constants:
-        return f"{name} is a constant"
-    writer = view.producers.get(name)
-    return f"{name} is a graph input" if writer is None else ""
-
-
-@predicate
-def not_written_by(node: NodeView, target: Target, operator: str, index: str) -> str:
-    """A graph output is not this output of the operator."""
-    writer = node.model.producers.get(node.inputs[0])
-    if writer is None or writer.operator != operator:
-        return ""
-    place = list(writer.proto.output).index(node.inputs[0])
-    return f"{node.inputs[0]} is output {index} of {operator}" if place == int(index) else ""
-
-
-@predicate
-def reaches(node: NodeView, target: Target, *operators: str) -> str:
-    """The graph input leads to one of the operators."""
-    view, seen, names = node.model, set(node.inputs), list(node.inputs)
-    while names:
-        for reader in view.consumers.get(names.pop(), ()):
-            if reader.operator in operators:
-                return ""
-            fresh = [name for name in reader.outputs if name not in seen]
-            seen.update(fresh)
-            names.extend(fresh)
-    return f"{node.name} leads to none of {', '.join(operators)}"
-
-
-@predicate
-def narrow(node: NodeView, target: Target) -> str:
-    """The graph input is not declared with a 64-bit type."""
-    for value in node.model.graph.input:
-        code = value.type.tensor_type.elem_type
-        if value.name == node.name and code in _WIDE:
-            return f"{node.name} is {TensorProto.DataType.Name(code).lower()}"
-    return ""
-
-
-@predicate
-def input_above_one(node: NodeView, target: Target) -> str:
-    """Height and width of the first input are larger than 1."""
-    size = node.shape()[2:]
-    return f"the input is {list(size)}, H and W must exceed 1" if min(size) <= 1 else ""
-
-
-@predicate
-def from_runtime(node: NodeView, target: Target, index: str, *except_by: str) -> str:
-    """The input is computed or fed, and not by one of these operators."""
-    if node.is_constant(int(index)) or node.producer(int(index)) in except_by:
-        return f"input {index} is a constant or comes from {' '.join(except_by)}"
-    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from avatar_export.whitelist.predicates import _axes as reduced_axes
 from avatar_export.whitelist.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, Shape
@@ -86,3 +87,16 @@ def channel_constant(node: NodeView, target: Target) -> str:
             spread = full == (1, channels, 1, 1) or shape == (channels,)
             return "" if spread else f"{list(shape)} is not one value for each of {channels}"
     return "no constant"
+
+
+@predicate
+def one_axis(node: NodeView, target: Target) -> str:
+    """The norm, or the mean inside a merged norm, works on a single axis."""
+    start = node.attribute("axis")
+    axes = reduced_axes(node) if start is None else _from(node, start)
+    return "" if len(axes) == 1 else f"axes {axes} are normalised together"
+
+
+def _from(node: NodeView, start: object) -> list[int]:
+    """Axes of a layer normalization: the given one and all after it."""
+    return list(range(int(str(start)) % node.rank(), node.rank()))

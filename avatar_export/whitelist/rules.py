@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import avatar_export.whitelist.fault_rules
 import avatar_export.whitelist.fusion_rules
+import avatar_export.whitelist.graph_rules
 import avatar_export.whitelist.resize_rules
 import avatar_export.whitelist.sizes  # noqa: F401
 from avatar_export.whitelist.predicates import PREDICATES

@@ -6,13 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
+from typing import cast
 
 import onnx
 from onnx import SparseTensorProto, TensorProto, TypeProto, numpy_helper
 from onnx.shape_inference import InferenceError
 
 from avatar_export.errors import ModelError
-from avatar_export.whitelist.model.folding import Array, Folder, constant_value, dense
+from avatar_export.whitelist.model.folding import Array, Folder, constant_value, dense, stored
 from avatar_export.whitelist.model.inference import Analysed, analyse, infer_node
 from avatar_export.whitelist.model.node import NodeView, free_names
 from avatar_export.whitelist.model.types import (
@@ -147,8 +148,7 @@ class ModelView:
     def _type(self, name: str) -> TypeProto | None:
         tensor = self._tensors.get(name)
         if tensor is not None:
-            dense = tensor if isinstance(tensor, TensorProto) else tensor.values
-            return tensor_type(dense.data_type, tuple(tensor.dims))
+            return tensor_type(stored(tensor).data_type, tuple(tensor.dims))
         if name in self._captured and self.outer is not None:
             return self.outer._type(name)
         return self._types.get(name)
@@ -212,6 +212,9 @@ class ModelView:
 
     def dim_names(self, name: str) -> NamedDims | None:
         """Shape with a symbolic dimension by its name; else like ``dims``."""
+        tensor = self._tensors.get(name)
+        if tensor is not None:
+            return tuple(tensor.dims)
         type_ = self._type(name)
         return None if type_ is None else named_dims(type_)
 
@@ -224,12 +227,16 @@ class ModelView:
         dims = self.dims(name)
         if dims is None or None in dims:
             raise UndeterminedError(f"the shape of {name} is not fixed")
-        return tuple(d for d in dims if d is not None)
+        return cast(Shape, dims)
 
     def is_static(self, *names: str) -> bool:
         """Whether every dimension of the tensors is fixed; names may be empty."""
-        every = [self.dims(name) for name in names if name]
-        return all(dims is not None and None not in dims for dims in every)
+        for name in names:
+            if name:
+                dims = self.dims(name)
+                if dims is None or None in dims:
+                    return False
+        return True
 
     def dtype(self, name: str) -> str:
         """Element type by its QNN name, such as ``f32``; the ONNX name where QNN has none.
@@ -237,6 +244,9 @@ class ModelView:
         Raises:
             UndeterminedError: neither the model nor shape inference knows it.
         """
+        tensor = self._tensors.get(name)
+        if tensor is not None:
+            return dtype_name(stored(tensor).data_type)
         type_ = self._type(name)
         code = elem_type(type_) if type_ is not None else 0
         if not code:
@@ -254,7 +264,4 @@ class ModelView:
             if self.outer is not None and name in self._captured:
                 return self.outer.value(name)
             return self._folder.value(name)
-        try:
-            return dense(tensor)
-        except (ValueError, TypeError, IndexError) as error:
-            raise UndeterminedError(f"the data of {name} does not fit its shape") from error
+        return dense(tensor)

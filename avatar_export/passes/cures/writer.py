@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import Pass, add_initializer, bypass, constant, opset
+from avatar_export.passes.base import Pass, bypass, constant, opset
 from avatar_export.passes.cures.reading import joins_fixed_names, title
 
 # First operator set in which the axes of a reduction are an input.
@@ -48,8 +48,11 @@ class Writer:
         return node.outputs[0]
 
     def constant(self, suffix: str, array: np.ndarray) -> ir.Value:
-        """A new initializer."""
-        return add_initializer(self._model, self._free(suffix), array)
+        """A new initializer; its name is known to be free, so nothing is searched for it."""
+        name = self._free(suffix)
+        value = ir.val(name, const_value=ir.tensor(array, name=name))
+        self._model.graph.register_initializer(value)
+        return value
 
     def scalar(self, suffix: str, number: float, like: ir.Value) -> ir.Value:
         """A new initializer of rank 0 with the element type of ``like``, float32 if unknown."""

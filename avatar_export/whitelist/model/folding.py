@@ -187,27 +187,39 @@ def constant_value(node: NodeProto) -> TensorProto | SparseTensorProto | None:
         if attribute.HasField("t") or attribute.HasField("sparse_tensor"):
             whole: TensorProto | SparseTensorProto = attribute.t
             return whole if attribute.HasField("t") else attribute.sparse_tensor
-        if attribute.name.startswith("value_"):
+        if str(attribute.name).startswith("value_"):
             value = np.array(onnx.helper.get_attribute_value(attribute))
             narrow = {"f": np.float32, "i": np.int64}.get(value.dtype.kind, np.object_)
             return numpy_helper.from_array(value.astype(narrow))
     return None
 
 
+def stored(tensor: TensorProto | SparseTensorProto) -> TensorProto:
+    """The tensor itself, or the values of a sparse one: it has name and element type."""
+    return tensor if isinstance(tensor, TensorProto) else tensor.values
+
+
 def dense(tensor: TensorProto | SparseTensorProto) -> Array:
     """Array of a stored tensor.
 
     Raises:
-        UndeterminedError: it lies outside the model file, or is sparse and large.
-        ValueError, TypeError, IndexError: the data does not fit the shape.
+        UndeterminedError: it lies outside the model file, is sparse and large, or is damaged.
     """
-    if isinstance(tensor, TensorProto):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            raise UndeterminedError(f"the value of {tensor.name} is not in the model")
-        return numpy_helper.to_array(tensor)
+    name, sparse = stored(tensor).name, isinstance(tensor, SparseTensorProto)
+    if stored(tensor).data_location == TensorProto.EXTERNAL:
+        raise UndeterminedError(f"the value of {name} is not in the model")
+    if sparse and prod(tensor.dims) > _MOST:
+        raise UndeterminedError(f"{name} is a large sparse tensor")
+    try:
+        if isinstance(tensor, TensorProto):
+            return numpy_helper.to_array(tensor)
+        return _scattered(tensor)
+    except Exception as error:  # onnx raises any type on damaged tensors
+        raise UndeterminedError(f"the data of {name} does not fit its shape") from error
+
+
+def _scattered(tensor: SparseTensorProto) -> Array:
     dims, values = tuple(tensor.dims), numpy_helper.to_array(tensor.values)
-    if prod(dims) > _MOST:
-        raise UndeterminedError(f"{tensor.values.name} is a large sparse tensor")
     at, array = numpy_helper.to_array(tensor.indices), np.zeros(dims, values.dtype)
     array[tuple(at.T) if at.ndim == 2 else np.unravel_index(at, dims)] = values
     return array

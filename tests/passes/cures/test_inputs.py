@@ -5,12 +5,13 @@ import onnx
 import pytest
 
 from avatar_export.errors import ModelError
+from avatar_export.passes.cures import inputs
 from avatar_export.passes.cures.inputs import random_inputs
 from tests.passes.models import parsed
 
 
-def model_of(node: str, inputs: str, output: str = "float[a] y", **weights: object):
-    return parsed(f"g ({inputs}) => ({output}) {{ y = {node} }}", 13, **weights)
+def model_of(node: str, fed: str, output: str = "float[a] y", **weights: object):
+    return parsed(f"g ({fed}) => ({output}) {{ y = {node} }}", 13, **weights)
 
 
 def test_they_are_the_same_in_every_run() -> None:
@@ -39,6 +40,15 @@ def test_truth_values() -> None:
 def test_inputs_with_a_default_are_not_fed() -> None:
     proto = model_of("Add(x, w)", "float[2] x, float[2] w", w=np.ones(2, np.float32))
     assert list(random_inputs(proto)) == ["x"]
+
+
+def test_weights_beyond_a_message_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    proto = model_of("Add(x, w)", "float[2] x", w=np.ones(2, np.float32))
+    monkeypatch.setattr(inputs, "_MOST_BYTES", 8)
+    random_inputs(proto)
+    monkeypatch.setattr(inputs, "_MOST_BYTES", 7)
+    with pytest.raises(ModelError, match="above 2 GB"):
+        random_inputs(proto)
 
 
 REFUSED = {

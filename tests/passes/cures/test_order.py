@@ -110,6 +110,13 @@ def test_weights_of_ir_3_are_constants() -> None:
     assert proto.ir_version == 3 and len(proto.graph.input) == 2
 
 
+def test_a_weight_that_is_an_input_from_ir_4_on_may_be_fed() -> None:
+    body = "g (float[1,4,3,5] x, float[5] s) => (float[1,4,3,5] y) { y = PRelu(x, s) }"
+    after, _ = apply_cures(parsed(body, 9, ir_version=4, s=rng(5)), ["prelu-slope"], opset=9)
+    assert [value.name for value in after.graph.input] == ["x", "s"]
+    assert operators(after) == ["Reshape", "PRelu"]
+
+
 def test_the_alias_of_the_default_domain() -> None:
     body = "g (float[1,4,3,5] x) => (float[1,4,3,5] y) { y = PRelu(x, s) }"
     proto = parsed(body, 13, s=rng(5))

@@ -1,0 +1,135 @@
+"""Named rules about a node's place in the graph and its operands; see ``predicates.py``."""
+
+from __future__ import annotations
+
+from onnx import TensorProto
+
+from avatar_export.whitelist.context import fusion_of, layout_of
+from avatar_export.whitelist.layout import Layout
+from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.target import Target
+from avatar_export.whitelist.view import NodeView
+
+_WIDE = (TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE)
+
+
+@predicate
+def fused(node: NodeView, target: Target, *operations: str) -> str:
+    """The node is merged into an operation, one of these if any are named."""
+    fusion = fusion_of(node)
+    if fusion is None:
+        return f"{node.operator} does not stand inside a pattern that the converter knows"
+    found = fusion.row.operations or ()
+    return (
+        "" if not operations or set(found) & set(operations) else f"merged into {'+'.join(found)}"
+    )
+
+
+@predicate
+def unread(node: NodeView, target: Target, first: str) -> str:
+    """No node reads the outputs from this one on."""
+    for name in node.proto.output[int(first) :]:
+        if name and node.model.consumers.get(name):
+            return f"output {name} does not exist after conversion"
+    return ""
+
+
+@predicate
+def computed(node: NodeView, target: Target) -> str:
+    """A graph output is computed: no constant, graph input or second output of an operator."""
+    view, name = node.model, node.inputs[0]
+    if name in view.constants:
+        return f"{name} is a constant"
+    writer = view.producers.get(name)
+    return f"{name} is a graph input" if writer is None else ""
+
+
+@predicate
+def not_written_by(node: NodeView, target: Target, operator: str, index: str) -> str:
+    """A graph output is not this output of the operator."""
+    writer = node.model.producers.get(node.inputs[0])
+    if writer is None or writer.operator != operator:
+        return ""
+    place = list(writer.proto.output).index(node.inputs[0])
+    return f"{node.inputs[0]} is output {index} of {operator}" if place == int(index) else ""
+
+
+@predicate
+def reaches(node: NodeView, target: Target, *operators: str) -> str:
+    """The graph input leads to one of the operators."""
+    view, seen, names = node.model, set(node.inputs), list(node.inputs)
+    while names:
+        for reader in view.consumers.get(names.pop(), ()):
+            if reader.operator in operators:
+                return ""
+            fresh = [name for name in reader.outputs if name not in seen]
+            seen.update(fresh)
+            names.extend(fresh)
+    return f"{node.name} leads to none of {', '.join(operators)}"
+
+
+@predicate
+def from_runtime(node: NodeView, target: Target, index: str, *except_by: str) -> str:
+    """The input is computed or fed, and not by one of these operators."""
+    if node.is_constant(int(index)) or node.producer(int(index)) in except_by:
+        return f"input {index} is a constant or comes from {' '.join(except_by)}"
+    return ""
+
+
+@predicate
+def narrow(node: NodeView, target: Target) -> str:
+    """The graph input is not declared with a 64-bit type."""
+    for value in node.model.graph.input:
+        code = value.type.tensor_type.elem_type
+        if value.name == node.name and code in _WIDE:
+            return f"{node.name} is {TensorProto.DataType.Name(code).lower()}"
+    return ""
+
+
+@predicate
+def input_above_one(node: NodeView, target: Target) -> str:
+    """Height and width of the first input are larger than 1."""
+    size = node.shape()[2:]
+    return f"the input is {list(size)}, H and W must exceed 1" if min(size) <= 1 else ""
+
+
+@predicate
+def named_outputs(node: NodeView, target: Target, most: str) -> str:
+    """At most so many outputs have a name, whether anybody reads them or not."""
+    count = sum(map(bool, node.proto.output))
+    return f"{count} outputs are named, at most {most} may be" if count > int(most) else ""
+
+
+@predicate
+def well_tagged(node: NodeView, target: Target, size: str) -> str:
+    """No operand of this rank stands in ONNX order while the converter takes it for channel-last."""
+    for i in node.operands():
+        name = node.inputs[i]
+        if node.rank(i) == int(size) and layout_of(node.model, name) is Layout.UNTAGGED:
+            return f"input {i} ({name}) is transposed, and still taken for channel-last"
+    return ""
+
+
+@predicate
+def dim(node: NodeView, target: Target, index: str, axis: str, least: str, most: str) -> str:
+    """One dimension of the input, where it has so many, lies in the range."""
+    shape = node.shape(int(index))
+    found = shape[int(axis)] if int(axis) < len(shape) else int(least)
+    if int(least) <= found <= int(most):
+        return ""
+    return f"dimension {axis} of input {index} is {found}, not {least} to {most}"
+
+
+@predicate
+def one_shape(node: NodeView, target: Target) -> str:
+    """Operands that are not constant have one shape."""
+    shapes = {node.shape(i) for i in node.operands() if not node.is_constant(i)}
+    return f"operands of shapes {sorted(map(list, shapes))}" if len(shapes) > 1 else ""
+
+
+@predicate
+def symmetric_pads(node: NodeView, target: Target) -> str:
+    """Pads at the beginning equal those at the end."""
+    pads = node.ints("pads") or []
+    half = len(pads) // 2
+    return "" if pads[:half] == pads[half:] else f"pads {pads} are asymmetric"
