@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import resource
 import signal
 import subprocess
@@ -20,9 +21,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -36,7 +38,13 @@ MEGABYTES = 256
 """Memory that one input may take, over that of the process before it."""
 _HEADROOM = 4 * MEGABYTES * 2**20
 _BATCH = 400
+_ROOT = Path(__file__).parent.parent
 GOOD, BAD = ("judged", "refused"), ("traceback", "crash", "hang", "memory")
+
+Source = Callable[[int], tuple[str, bytes]]
+"""(kind, bytes) of an input by its number."""
+Judge = Callable[[Path, int], tuple[str, str]]
+"""(outcome, detail) of a file and its number."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,13 @@ def _targets() -> list:  # type: ignore[type-arg]
     return [resolve_target(None, sdk, runtime) for sdk, runtime in wanted]
 
 
-def run_inputs(seed: int, numbers: range) -> Iterator[Outcome]:
+def run_inputs(source: Source, numbers: range, judge: Judge) -> Iterator[Outcome]:
     """Judge inputs in this very process, which the processor time limit may end."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         (Path(folder) / "w.bin").write_bytes(WEIGHTS)
         for number in numbers:
-            kind, data = hostile(number, seed)
+            kind, data = source(number)
             path.write_bytes(data)
             before, start = _peak_megabytes(), time.process_time()
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -101,37 +109,58 @@ def _peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run_child(seed: int, first: int, last: int) -> None:
-    """Print the number of each input before it is judged, and its outcome after."""
-    judge(Path("/dev/null"), 0)  # imports what every input needs
+def run_child(source: Source, numbers: range, judge: Judge) -> None:
+    """Print the outcome of each input, until one of them ends this process."""
+    judge(Path(os.devnull), 0)  # imports what every input needs
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + _HEADROOM, size + _HEADROOM))
-    for outcome in run_inputs(seed, range(first, last)):
+    for outcome in run_inputs(source, numbers, judge):
         print(json.dumps(asdict(outcome)), flush=True)
 
 
-def run_batch(seed: int, first: int, last: int) -> list[Outcome]:
-    """Outcomes of a range of inputs, in as many child processes as it takes."""
+def run_batch(source: Source, first: int, last: int, *options: str) -> list[Outcome]:
+    """Outcomes of a range of inputs, in as many child processes as it takes.
+
+    Args:
+        source: makes the inputs; ``options`` tell the children to do the same.
+    """
     outcomes: list[Outcome] = []
     while first < last:
-        command = [sys.executable, "-m", "benchmarks.fuzz_check", "--seed", str(seed)]
+        command = [sys.executable, "-m", "benchmarks.fuzz_check", *options]
         command += ["--child", str(first), str(last)]
-        done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=_ROOT, env=_environment()
+        )
         outcomes += [Outcome(**json.loads(line)) for line in done.stdout.splitlines()]
         first = outcomes[-1].number + 1 if done.stdout else first
         if first < last:
-            outcomes.append(_ended(seed, first, done))
+            outcomes.append(_ended(source(first)[0], first, done))
             first += 1
     return outcomes
+
+
+def run_seed(seed: int, first: int, last: int, *options: str) -> list[Outcome]:
+    """Outcomes of hostile inputs of a seed."""
+    return run_batch(partial(hostile, seed=seed), first, last, "--seed", str(seed), *options)
+
+
+def run_folder(folder: Path) -> list[Outcome]:
+    """Outcomes of the .onnx files in a folder, in the order of their names."""
+    count = len(list(folder.glob("*.onnx")))
+    return run_batch(_files(folder), 0, count, "--folder", str(folder))
+
+
+def _files(folder: Path) -> Source:
+    paths = sorted(folder.glob("*.onnx"))
+    return lambda number: (paths[number].stem, paths[number].read_bytes())
 
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _ended(seed: int, number: int, done: subprocess.CompletedProcess[str]) -> Outcome:
+def _ended(kind: str, number: int, done: subprocess.CompletedProcess[str]) -> Outcome:
     """The input that ended its process."""
-    kind = hostile(number, seed)[0]
     if done.returncode == -signal.SIGPROF:
         return Outcome(number, kind, "hang", f"more than {SECONDS} s", SECONDS)
     last_line = (done.stderr.strip().splitlines() or [""])[-1]
@@ -176,6 +205,8 @@ def report(seed: int, outcomes: list[Outcome]) -> dict[str, object]:
 @click.option("--only", type=int, help="Make one input and save it, no more.")
 @click.option("--save", type=click.Path(path_type=Path), default="hostile.onnx")
 @click.option("--child", nargs=2, type=int, hidden=True)
+@click.option("--folder", type=click.Path(path_type=Path), hidden=True)
+@click.option("--judge", "judge_name", default="benchmarks.fuzz_check:judge", hidden=True)
 def main(
     inputs: int,
     seed: int,
@@ -183,10 +214,13 @@ def main(
     only: int | None,
     save: Path,
     child: tuple[int, int] | None,
+    folder: Path | None,
+    judge_name: str,
 ) -> None:
     """Judge hostile inputs, print what became of them, and record it."""
     if child:
-        run_child(seed, *child)
+        source = _files(folder) if folder else partial(hostile, seed=seed)
+        run_child(source, range(*child), pkgutil.resolve_name(judge_name))
         return
     if only is not None:
         kind, data = hostile(only, seed)
@@ -196,7 +230,7 @@ def main(
     starts = range(0, inputs, _BATCH)
     with ThreadPoolExecutor(jobs) as pool:
         ends = [min(first + _BATCH, inputs) for first in starts]
-        batches = pool.map(run_batch, [seed] * len(starts), starts, ends)
+        batches = pool.map(run_seed, [seed] * len(starts), starts, ends)
         outcomes = [outcome for batch in batches for outcome in batch]
     record = report(seed, outcomes)
     RESULT.parent.mkdir(exist_ok=True)

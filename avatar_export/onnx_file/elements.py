@@ -41,5 +41,6 @@ def entries(tensor: onnx.TensorProto) -> int:
 
     if tensor.data_type in (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128):
         return 2 * count(tensor)
-    packed = 0 < bits(tensor.data_type) < 8
+    # Types of 6 bits are packed as raw data, but not in their typed field (onnx 1.23).
+    packed = bits(tensor.data_type) in (2, 4)
     return nbytes(tensor) if packed else count(tensor)

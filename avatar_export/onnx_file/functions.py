@@ -63,7 +63,7 @@ class _Calls:
     def extent(self, nodes: Sequence[onnx.NodeProto]) -> Extent:
         """Of the functions that these nodes call, directly or not."""
         size = nesting = 0
-        for node, depth in _nodes_within(nodes):
+        for node, depth in nodes_within(nodes):
             key = (node.domain, node.op_type, node.overload)
             found = self._of_function(key) if key in self._functions else Extent(0, 0)
             size += found.size
@@ -85,15 +85,15 @@ class _Calls:
         return self._extents[key]
 
 
-def _nodes_within(
+def nodes_within(
     nodes: Iterable[onnx.NodeProto], depth: int = 0
 ) -> Iterator[tuple[onnx.NodeProto, int]]:
     """(node, graphs it lies in) of these nodes and of those in their subgraphs."""
     for node in nodes:
         yield node, depth
         for graph in subgraphs(node):
-            yield from _nodes_within(graph.node, depth + 1)
+            yield from nodes_within(graph.node, depth + 1)
 
 
 def _references(nodes: Sequence[onnx.NodeProto]) -> int:
-    return sum(len(node.input) + len(node.output) for node, _ in _nodes_within(nodes))
+    return sum(len(node.input) + len(node.output) for node, _ in nodes_within(nodes))

@@ -71,8 +71,8 @@ def _bind_input(value: onnx.ValueInfoProto, shape: Shape) -> dict[str, int]:
         raise UserError(f"input {quoted(value.name)} has {len(declared)} axes, not {len(shape)}")
     sizes: dict[str, int] = {}
     for axis, (dim, size) in enumerate(zip(declared, shape, strict=True)):
-        # Exporters write 0 for a dimension that they do not know.
-        if dim.dim_value not in (0, size):
+        # Exporters write 0 or -1 for a dimension that they do not know.
+        if dim.dim_value > 0 and dim.dim_value != size:
             reason = f"axis {axis} of input {quoted(value.name)} is fixed at {dim.dim_value}"
             raise UserError(f"{reason}, not {size}")
         if dim.dim_param and sizes.setdefault(dim.dim_param, size) != size:

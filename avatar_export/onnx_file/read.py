@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatar_export.errors import ModelError, UserError
-from avatar_export.onnx_file import external, functions, input_shapes, names, soundness
+from avatar_export.onnx_file import external, functions, input_shapes, names, operands, soundness
 from avatar_export.onnx_file.lookalikes import explain
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def read_model(path: Path, inputs: Mapping[str, tuple[int, ...]] | None = None) 
         tensors = soundness.require_sound(model)
         functions.require_finite(model)
         names.require_resolved(model)
+        operands.require_operands(model)
         external.move_small_tensors(tensors, path.parent)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from error

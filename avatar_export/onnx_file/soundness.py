@@ -27,7 +27,7 @@ _FREE_TEXT = ("doc_string", "value")
 """String fields that are not names: they may hold line breaks and be long."""
 _STRING, _MESSAGE = 9, 11
 """Field types of protobuf (descriptor.proto, FieldDescriptorProto.Type)."""
-_DEFAULT_DOMAINS = ("", "ai.onnx")
+DEFAULT_DOMAINS = ("", "ai.onnx")
 # Terminals, XML and the logs of GitHub Actions take these for commands, or refuse them.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
@@ -99,12 +99,12 @@ def _require_versions(model: onnx.ModelProto) -> None:
     imported = [(entry, "the model") for entry in model.opset_import]
     imported += [(entry, quoted(f.name)) for f in model.functions for entry in f.opset_import]
     # A model of foreign operators alone may do without the opset of ONNX.
-    unversioned = not any(entry.domain in _DEFAULT_DOMAINS for entry in model.opset_import)
-    if unversioned and any(node.domain in _DEFAULT_DOMAINS for node in model.graph.node):
+    unversioned = not any(entry.domain in DEFAULT_DOMAINS for entry in model.opset_import)
+    if unversioned and any(node.domain in DEFAULT_DOMAINS for node in model.graph.node):
         raise ModelError("it does not say which opset of ONNX its operators are of")
     newest = onnx.defs.onnx_opset_version()
     for entry, owner in imported:
-        highest = newest if entry.domain in _DEFAULT_DOMAINS else 2**31 - 1
+        highest = newest if entry.domain in DEFAULT_DOMAINS else 2**31 - 1
         if not 1 <= entry.version <= highest:
             raise ModelError(
                 f"{owner} is of opset {entry.version} of {quoted(entry.domain or 'ai.onnx')};"

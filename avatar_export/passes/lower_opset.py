@@ -148,6 +148,17 @@ class LowerOpset(Pass):
         fewest, most = schema.min_input, schema.max_input
         if len(left) < fewest or (left and left[-1] >= most):
             raise self._refusal(node, f"set {self.target} takes {fewest} to {most} inputs")
+        for k in left:
+            self._check_type(node, k, schema)
+
+    def _check_type(self, node: ir.Node, slot: int, schema: onnx.defs.OpSchema) -> None:
+        """Clip, for one, takes int64 from set 12 on only."""
+        value = node.inputs[slot]
+        if value is None or value.dtype is None:
+            return
+        formal = schema.inputs[min(slot, len(schema.inputs) - 1)]  # the last one may be variadic
+        if f"tensor({value.dtype.name.lower()})" not in formal.types:
+            raise self._refusal(node, f"set {self.target} takes no {value.dtype.name.lower()}")
 
     def _slots(self, node: ir.Node) -> Mapping[int, str]:
         """Inputs that are attributes in the target set."""
@@ -305,7 +316,8 @@ def _axes(node: ir.Node) -> dict[str, list[int]]:
 
 def _rank(node: ir.Node) -> int | None:
     """Number of axes that the node's own axis counts along; None where shapes are unknown."""
-    value = node.outputs[0] if node.op_type == "Unsqueeze" else node.inputs[0]
+    values = node.outputs if node.op_type == "Unsqueeze" else node.inputs
+    value = values[0] if values else None
     return None if value is None or value.shape is None else len(value.shape)
 
 

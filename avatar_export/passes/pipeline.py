@@ -158,15 +158,19 @@ def infer_shapes(model: ir.Model) -> None:
 def _worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
     """Largest difference over all outputs, relative to the largest number of that output.
 
-    Infinite when an output is missing, or has another shape or a number that is not finite.
+    Infinite when an output is missing, or has another shape or a number that is not finite where
+    the reference has not the same infinity.
     """
     worst = 0.0
     for name, reference in expected.items():
         if name not in found or found[name].shape != reference.shape:
             return float("inf")
         numbers, wanted = (x.astype(np.float64) for x in (found[name], reference))
-        scale = max(float(np.abs(wanted).max(initial=0.0)), 1e-30)
-        difference = float(np.abs(numbers - wanted).max(initial=0.0))
+        finite = np.isfinite(wanted)
+        if not np.array_equal(numbers[~finite], wanted[~finite]):
+            return float("inf")
+        scale = max(float(np.abs(wanted[finite]).max(initial=0.0)), 1e-30)
+        difference = float(np.abs(numbers[finite] - wanted[finite]).max(initial=0.0))
         if not np.isfinite(difference):
             return float("inf")
         worst = max(worst, difference / scale)

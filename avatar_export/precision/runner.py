@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LOG_ERRORS_ONLY = 3
+_LOG_FATAL_ONLY = 4  # exceptions carry the text of errors
 
 
 class OnnxRunner:
@@ -98,6 +98,6 @@ def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = _LOG_FATAL_ONLY
     options.use_deterministic_compute = True
     return options

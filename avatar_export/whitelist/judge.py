@@ -64,7 +64,7 @@ class Judge:
         self._judge_operations(row)
 
     def apply_limits(
-        self, kind: str, subjects: Iterable[str], node: NodeView | None = None
+        self, kind: str, subjects: Iterable[str], node: NodeView | None = None, cure: str = ""
     ) -> None:
         """Report each rule of the tables that binds a subject and is broken.
 
@@ -72,13 +72,14 @@ class Judge:
             kind: ``operator``, ``operation``, ``input`` or ``output``.
             subjects: names that the rules speak of.
             node: where the rules look; the judged node unless it is merged into another.
+            cure: pass that mends what has no cure of its own.
         """
         for limit in self._bound(kind, subjects).values():
             if self._failure(limit.when, node):
                 continue
             failure = self._failure(limit.requires, node)
             if failure:
-                self._report_limit(limit, failure)
+                self._report_limit(limit, failure, cure)
 
     def judge_layer(self, operation: str, cure: str = "") -> None:
         """Report it unless the layer table says that the runtime has the operation."""
@@ -149,7 +150,7 @@ class Judge:
         rows = (self.tables.bound(kind, subject, column) for subject in subjects)
         return {limit.id: limit for some in rows for limit in some}
 
-    def _report_limit(self, limit: LimitRow, failure: str) -> None:
+    def _report_limit(self, limit: LimitRow, failure: str, cure: str) -> None:
         self.report(
             limit.code,
             f"{limit.reason}: {failure}",
@@ -157,7 +158,7 @@ class Judge:
             limit.severity or Severity.WARNING,
             limit.fix,
             limit.id,
-            limit.cure,
+            limit.cure or cure,
         )
 
     def _untranslated(self, row: OperatorRow | None) -> None:
@@ -188,9 +189,10 @@ class Judge:
         else:
             return
         self.operations = operations or ()
+        cure = fusion.row.cure if fusion else ""
         for operation in dict.fromkeys(self.operations):
-            self.judge_layer(operation, fusion.row.cure if fusion else "")
-        self.apply_limits("operation", self.operations, node)
+            self.judge_layer(operation, cure)
+        self.apply_limits("operation", self.operations, node, cure)
 
     def _merged(self, fusion: Fusion) -> tuple[str, ...] | None:
         if fusion.row.operations is not None:

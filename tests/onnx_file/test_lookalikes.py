@@ -7,6 +7,7 @@ import pickle
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -14,6 +15,8 @@ from avatar_export.onnx_file.lookalikes import explain
 from tests.onnx_file.models import relu
 
 MODEL = relu().SerializeToString()
+GRAPH = onnx.ModelProto(ir_version=8, graph=relu().graph).SerializeToString()
+"""Its last field is the graph, as in most files that were not downloaded whole."""
 
 
 def zipped(name: str) -> bytes:
@@ -61,9 +64,9 @@ def test_other_files_are_named(content: bytes, kind: str) -> None:
     assert kind in explain(content)
 
 
-@pytest.mark.parametrize("missing", [1, 7, len(MODEL) // 2])
+@pytest.mark.parametrize("missing", [1, 7, len(GRAPH) // 2])
 def test_missing_bytes_are_counted(missing: int) -> None:
-    assert f"at least {missing} bytes are missing" in explain(MODEL[:-missing])
+    assert f"at least {missing} bytes are missing" in explain(GRAPH[:-missing])
 
 
 @pytest.mark.parametrize("end", range(1, len(MODEL)))

@@ -627,3 +627,10 @@ def test_an_invalid_result_is_named() -> None:
     model = loaded(parsed(body("[n] y = Relu<alpha = 1.0>(x)")))
     with pytest.raises(ModelError, match=r"lower-opset: .*alpha"):
         LowerOpset(9).ensures(model)
+
+
+def test_a_type_that_the_older_operator_does_not_take_holds_the_set() -> None:
+    nodes = "low = Constant<value = int64 {0}>() y = Clip(x, low)"
+    model = parsed(body(nodes, "int64[2,3] x", "int64[2,3] y"), 13)
+    reason = held(model, 11, 12, x=np.arange(6, dtype=np.int64).reshape(2, 3) - 3)
+    assert "takes no int64" in reason

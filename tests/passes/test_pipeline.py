@@ -11,7 +11,7 @@ from avatar_export.errors import ModelError, ParityError
 from avatar_export.passes.base import Pass, add_initializer
 from avatar_export.passes.bind_inputs import BindInputs
 from avatar_export.passes.fold_adaptive import FoldAdaptive
-from avatar_export.passes.pipeline import TOLERANCE, Step, run_pipeline
+from avatar_export.passes.pipeline import TOLERANCE, Step, _worst, run_pipeline
 from tests.passes.models import initializers, operators, parsed, rng
 
 BODY = """g (float[1,3,4,4] x, float[2,1,1] k) => (float[1,2,4,4] y, bool[1,2,4,4] b) {
@@ -235,3 +235,10 @@ class Shapeless(Pass):
     def apply(self, model: ir.Model) -> list[str]:
         model.graph[0].outputs[0].shape = None
         return ["forgot a shape"]
+
+
+def test_equal_infinities_are_no_difference() -> None:
+    found = {"y": np.array([-np.inf, 1.0], np.float32)}
+    assert _worst(found, {"y": np.array([-np.inf, 2.0], np.float32)}) == pytest.approx(0.5)
+    assert _worst(found, {"y": np.array([np.inf, 1.0], np.float32)}) == np.inf
+    assert _worst(found, {"y": np.array([1.0, 1.0], np.float32)}) == np.inf

@@ -56,7 +56,7 @@ REFUSED = {
     "no shape": (model_of("Relu(x)", "float[] x"), "input x has no fixed shape"),
     "text": (model_of("Identity(x)", "string[2] x", "string[2] y"), "not numbers"),
     "too large": (model_of("Relu(x)", "float[70000,70000] x"), "cannot be run"),
-    "nothing finite": (model_of("Div(x, w)", "float[2] x", w=np.float32(0)), "not finite"),
+    "no numbers": (model_of("Mul(x, w)", "float[2] x", w=np.float32("nan")), "no numbers"),
     "a runtime error": (
         model_of("Gather(w, x)", "int64[2] x", w=np.zeros(0, np.float32)),
         "ONNX Runtime cannot run",
@@ -70,3 +70,8 @@ def test_refusals(case: tuple[onnx.ModelProto, str]) -> None:
     proto, reason = case
     with pytest.raises(ModelError, match=reason):
         random_inputs(proto)
+
+
+def test_infinite_results_are_taken_where_there_are_no_others() -> None:
+    proto = model_of("Add(x, w)", "float[2] x", w=np.float32("-inf"))
+    assert set(random_inputs(proto)) == {"x"}

@@ -92,7 +92,15 @@ def test_resizes_that_keep_their_rule_stay(shape: str, attributes_text: str) -> 
     text = f'y = Resize<{attributes_text}, nearest_mode = "ceil">(x, "", s)'
     scales = np.float32([1, 1, 1.5, 1.5, 1][:rank])
     proto = parsed(f"g (float{shape} x) => ({result} y) {{ {text} }}", 13, s=scales)
-    assert applied(ResizeRounding(), proto)[1] == []
+    cure = ResizeRounding()
+    assert applied(cure, proto)[1] == [] and list(cure.notes) == []
+
+
+def test_set_10_has_no_rounding() -> None:
+    body = 'g (float[1,2,4,6] x) => (float[1,2,h,w] y) { y = Resize<mode = "nearest">(x, s) }'
+    cure = ResizeRounding()
+    proto = parsed(body, 10, ir_version=5, s=np.float32([1, 1, 1.5, 1.5]))
+    assert applied(cure, proto)[1] == [] and list(cure.notes) == []
 
 
 def test_open_sizes_stay_with_a_note() -> None:

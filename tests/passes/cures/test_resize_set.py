@@ -4,8 +4,18 @@ import numpy as np
 import onnx
 import pytest
 
+from avatar_export.errors import ModelError
 from avatar_export.passes.cures.resize_set import ResizeSet
-from tests.passes.models import applied, attributes, initializers, operators, parsed, rewritten, rng
+from tests.passes.models import (
+    applied,
+    attributes,
+    initializers,
+    loaded,
+    operators,
+    parsed,
+    rewritten,
+    rng,
+)
 
 X = rng(1, 2, 4, 6)
 
@@ -40,6 +50,17 @@ def test_what_else_changed_between_the_sets() -> None:
     pad = after.graph.node[0]
     assert initializers(after)[pad.input[1]].tolist() == [0, 0, 1, 0, 0, 0, 1, 0]
     assert initializers(after)[pad.input[2]] == 0.5
+
+
+def test_a_pad_without_a_value_adds_zeros() -> None:
+    before = "c = Pad<pads = [0,0,1,0,0,0,1,0]>(x)"
+    after, _ = rewritten(ResizeSet(), model_of("linear", 2, before), x=X)
+    assert initializers(after)[after.graph.node[0].input[2]] == 0
+
+
+def test_it_notices_what_it_left() -> None:
+    with pytest.raises(ModelError, match="resize-set: up was left as it was"):
+        ResizeSet().ensures(loaded(model_of("linear", 2)))
 
 
 def test_operators_that_kept_their_meaning() -> None:
