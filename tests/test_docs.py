@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conversion.converted import sample_conversion
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("layer_*/*.md")])
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -48,6 +50,9 @@ def workplace(tmp_path: Path, sample_folder: Path) -> Path:
         "mask.png": "mask.png",
     }.items():
         shutil.copy(sample_folder / source, tmp_path / name)
+    made = tmp_path / "build" / "demo"
+    made.mkdir(parents=True)
+    shutil.copy(sample_conversion().folder / "frame_baked.onnx", made)
     return tmp_path
 
 
@@ -69,7 +74,7 @@ def test_command(page: str, command: str, workplace: Path) -> None:
     assert words[0] == "avatar-export"
     done = run([sys.executable, "-m", "avatar_export", *words[1:]], workplace, **variables)
     assert done.returncode == 0, f"{page}: {command}\n{done.stderr}"
-    assert done.stdout
+    assert done.stdout or "--out" in words
 
 
 def test_other_commands_are_make_targets() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from avatar_export.errors import ModelError
+from avatar_export.whitelist.advice import advice
 from avatar_export.whitelist.clauses import Clauses
 from avatar_export.whitelist.context import fusion_of
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
@@ -18,6 +19,11 @@ from avatar_export.whitelist.view import NodeView, UndeterminedError
 
 T = TypeVar("T")
 _UNKNOWN_CODES = ("AX108", "AX110")
+_CELLS = {
+    "no": ("AX103", "the table says no", Severity.ERROR),
+    "conflict": ("AX107", "the documents disagree", Severity.WARNING),
+}
+_SILENT = ("AX108", "the table does not say", Severity.WARNING)
 _BY_GRAVITY = (
     Verdict.UNSUPPORTED,
     Verdict.UNKNOWN,
@@ -57,7 +63,8 @@ class Judge:
         self._judge_version(row)
         failure = self._failure(row.requires)
         if failure:
-            self.report("AX105", failure, row.source, Severity.ERROR, cure=row.cure)
+            fix = advice("operator", row.operator)
+            self.report("AX105", failure, row.source, Severity.ERROR, fix, cure=row.cure)
         if self.node.is_folded:
             return
         self.apply_limits("operator", (row.operator,))
@@ -90,14 +97,9 @@ class Judge:
         source = layer.source if layer else f"layers.csv, SNPE {self.tables.version}"
         note = f": {layer.note}" if layer and layer.note else ""
         where = f"{operation} on {self.target.column.upper()}"
-        if cell == "no":
-            self.report(
-                "AX103", f"{where}: the table says no{note}", source, Severity.ERROR, cure=cure
-            )
-        elif cell == "conflict":
-            self.report("AX107", f"{where}: the documents disagree{note}", source, cure=cure)
-        else:
-            self.report("AX108", f"{where}: the table does not say{note}", source, cure=cure)
+        code, said, severity = _CELLS.get(cell, _SILENT)
+        fix = advice("operation", operation) or advice("operator", self.node.operator)
+        self.report(code, f"{where}: {said}{note}", source, severity, fix, cure=cure)
 
     def report_undetermined(self) -> None:
         """Say which rule could not be judged, unless an unfixed shape further up is why."""
@@ -168,7 +170,7 @@ class Judge:
             reason = f"{self.node.proto.domain}.{name} lies outside the ONNX operators"
         elif row:
             reason, source = f"{name}: {row.note}", row.source
-        self.report("AX101", reason, source, Severity.ERROR)
+        self.report("AX101", reason, source, Severity.ERROR, advice("operator", name))
 
     def _judge_version(self, row: OperatorRow) -> None:
         """The converter only warns here (WARNING_OP_VERSION_NOT_SUPPORTED) and goes on."""

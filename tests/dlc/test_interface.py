@@ -86,3 +86,16 @@ def test_another_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ModelError, match="no ONNX"):
         interface.load_onnx(path, weights=True)
+
+
+def test_weights_that_are_not_where_the_model_says(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[9] x) => (y) { y = Add(x, w) }'
+    )
+    tensor = model.graph.initializer.add(name="w", dims=[9], data_type=1, data_location=1)
+    tensor.external_data.add(key="location", value="lost.bin")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert interface.load_onnx(path, weights=False).graph.initializer[0].name == "w"
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        interface.load_onnx(path, weights=True)

@@ -7,7 +7,6 @@ shape inference of ONNX to its knees. They run in child processes, for a crash w
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import onnx
 import pytest
@@ -59,7 +58,8 @@ BOMBS: dict[str, str | Callable[[], onnx.ModelProto]] = {
     "long shape operand": f"g (int64[{LONG}] x) => (y) {{ y = ConstantOfShape(x) }}",
     "long shape operand, joined": f"""g (float[{LONG}] x) => (y) {{ s = Shape(x)
         c = ConstantOfShape(s) j = Concat<axis=0>(s, c) y = ConstantOfShape(j) }}""",
-    "long stream": f"g (float[{LONG}] x) => (y) {{ a = Sub(x, x) y = MeanVarianceNormalization(a) }}",
+    "long stream": f"""g (float[{LONG}] x) => (y) {{
+        a = Sub(x, x) y = MeanVarianceNormalization(a) }}""",
     "range without end": """g (float x) => (y) { a = Constant<value_int=0>()
         b = Constant<value_int=9223372036854775807>() c = Constant<value_int=1>()
         y = Range(a, b, c) }""",
