@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from avatar_export.files import write_atomically
 from avatar_export.whitelist.codes import Code, find_code, known_codes
@@ -59,7 +57,8 @@ class Rule:
 
 def _sentence(text: str, capital: bool = True) -> str:
     """With a full stop, and a capital unless it begins with a name of the field."""
-    start = text[0].upper() if capital else text[0]
+    named = "_" in text.partition(" ")[0]
+    start = text[0].upper() if capital and not named else text[0]
     return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
@@ -113,19 +112,11 @@ def page(code: str) -> str:
 def _cures(names: Iterable[str]) -> str:
     """What ``check --fix`` applies, by the first line of each pass's docstring."""
     # Here, not above: only this part of a page needs the passes.
-    from avatar_export.passes.base import Pass
-    from avatar_export.passes.cures import order
+    from avatar_export.passes.cures.order import cure_titles
 
-    known = {p.name: inspect.getdoc(p) or "" for p in _subclasses(Pass) if hasattr(p, "name")}
-    assert set(names) <= set(order.known_cures())
-    lines = [f"- `{name}`: {known[name].partition(chr(10))[0]}" for name in names]
+    titles = cure_titles()
+    lines = [f"- `{name}`: {titles[name]}" for name in names]
     return "\n".join(["`check --fix` applies", "", *lines])
-
-
-def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
-    for below in kind.__subclasses__():
-        yield below
-        yield from _subclasses(below)
 
 
 def index(codes: Iterable[Code]) -> str:

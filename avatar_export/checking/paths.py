@@ -16,7 +16,7 @@ def find_models(paths: Iterable[Path]) -> tuple[Path, ...]:
     """Files as they were given, each once; a folder stands for the models below it, sorted.
 
     Raises:
-        UserError: a folder holds no model.
+        UserError: a folder holds no model, or cannot be read.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -28,7 +28,10 @@ def find_models(paths: Iterable[Path]) -> tuple[Path, ...]:
 def _models_of(path: Path) -> list[Path]:
     if not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names too long, and loops
         return [path]
-    models = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+    try:
+        models = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+    except OSError as error:
+        raise UserError(f"cannot look through {path}: {error.strerror}") from error
     if not models:
         raise UserError(f"no .onnx or .dlc file below {path}")
     return models

@@ -18,14 +18,20 @@ from avatar_export.onnx_file.soundness import DEFAULT_DOMAINS, LARGEST_RANK
 if TYPE_CHECKING:
     import onnx
 
+_AXES = {"axis": -LARGEST_RANK, "batch_dims": 0}
+"""Attributes that count axes, and the least that they can be."""
+
 
 def require_operands(model: onnx.ModelProto) -> None:
-    """Check the ONNX operators of the graph, its subgraphs and the functions.
+    """Check the nodes of the graph, its subgraphs and the functions.
 
     Raises:
         ModelError: an operand that the operator needs is left out, an axis is beyond any tensor,
-            or a Split says another number of outputs than it has.
+            a Split says another number of outputs than it has, or a node outside a function takes
+            an attribute from one.
     """
+    for node, _ in nodes_within(model.graph.node):
+        _require(node, _reference(node))
     _require_nodes(model.graph.node, model.opset_import)
     for function in model.functions:
         _require_nodes(function.node, function.opset_import)
@@ -37,9 +43,12 @@ def _require_nodes(
     opset = max((e.version for e in imports if e.domain in DEFAULT_DOMAINS), default=1)
     for node, _ in nodes_within(nodes):
         if node.domain in DEFAULT_DOMAINS:
-            for reason in (_left_out(node, opset), _far_axis(node), _other_outputs(node)):
-                if reason:
-                    raise ModelError(f"node {quoted(node.name)} ({quoted(node.op_type)}) {reason}")
+            _require(node, _left_out(node, opset) or _far_axis(node) or _other_outputs(node))
+
+
+def _require(node: onnx.NodeProto, fault: str) -> None:
+    if fault:
+        raise ModelError(f"node {quoted(node.name)} ({quoted(node.op_type)}) {fault}")
 
 
 def _left_out(node: onnx.NodeProto, opset: int) -> str:
@@ -65,8 +74,16 @@ def _needed(operator: str, opset: int) -> frozenset[int]:
 
 def _far_axis(node: onnx.NodeProto) -> str:
     for attribute in node.attribute:
-        if attribute.name == "axis" and not -LARGEST_RANK <= attribute.i <= LARGEST_RANK:
-            return f"has the axis {attribute.i}"
+        least = _AXES.get(attribute.name)
+        if least is not None and not least <= attribute.i <= LARGEST_RANK:
+            return f"has {attribute.i} as its {attribute.name}"
+    return ""
+
+
+def _reference(node: onnx.NodeProto) -> str:
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            return f"takes {quoted(attribute.name)} from a function, but lies in none"
     return ""
 
 

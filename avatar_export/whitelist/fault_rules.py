@@ -7,13 +7,16 @@ of ``faults.csv`` name the version.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import prod
+
 import numpy as np
 
-from avatar_export.whitelist.context import fusion_of, layout_of
-from avatar_export.whitelist.layout import Layout
+from avatar_export.whitelist.context import fusion_of
+from avatar_export.whitelist.folding_rules import is_uniform
 from avatar_export.whitelist.predicates import predicate
 from avatar_export.whitelist.target import Target
-from avatar_export.whitelist.view import NodeView, UndeterminedError
+from avatar_export.whitelist.view import NodeView
 
 _INT32 = 2**31
 
@@ -41,30 +44,23 @@ def whole_padding(node: NodeView, target: Target) -> str:
 
 @predicate
 def one_sign(node: NodeView, target: Target) -> str:
-    """Padding amounts are all positive or all negative; zeros go with both."""
+    """Padding amounts are all positive, or all negative and of H and W; zeros go with both."""
     pads = _pads(node)
-    mixed = any(p > 0 for p in pads) and any(p < 0 for p in pads)
-    return f"pads {pads} have both signs" if mixed else ""
+    crops = any(p < 0 for p in pads)
+    if crops and any(p > 0 for p in pads):
+        return f"pads {pads} have both signs"
+    rank = len(pads) // 2
+    outer = [p for i, p in enumerate(pads) if p and i % rank < rank - 2]
+    return f"of the crop {pads} only H and W are kept" if crops and outer else ""
 
 
 @predicate
 def kept_slopes(node: NodeView, target: Target) -> str:
     """The slope has more than one dimension, or all its elements are the same."""
     shape = node.shape(1)
-    if len(shape) != 1 or shape[0] == 1 or _uniform(node, 1):
+    if len(shape) != 1 or shape[0] == 1 or is_uniform(node, 1):
         return ""
     return f"of the slope {list(shape)} only element 0 is kept"
-
-
-def _uniform(node: NodeView, index: int) -> bool:
-    """Whether the input is a constant of which all elements are equal."""
-    if not node.is_constant(index):
-        return False
-    try:
-        value = node.model.value(node.inputs[index])
-    except UndeterminedError:
-        return False
-    return bool((value == value.ravel()[:1]).all())
 
 
 @predicate
@@ -93,6 +89,27 @@ def _blocks(perm: list[int]) -> list[tuple[int, ...]]:
     return [tuple(block) for block in blocks]
 
 
+@predicate
+def joined_sizes_fit(node: NodeView, target: Target) -> str:
+    """From rank 6 on, the sizes of axes that stay neighbours can be joined.
+
+    Each size is multiplied by the next as it was, and the joined axes are then taken out by their
+    old numbers, the last of the permutation first; so runs of three, and neighbours that change
+    sides, do not come out right.
+    """
+    perm, sizes = node.ints("perm") or list(range(node.rank()))[::-1], list(node.shape())
+    if len(perm) < 6:
+        return ""
+    right = [prod(sizes[axis] for axis in block) for block in sorted(_blocks(perm))]
+    joined = [b for a, b in pairwise(perm) if b == a + 1]
+    for axis in joined:
+        sizes[axis - 1] *= sizes[axis]
+    for axis in reversed(joined):
+        if axis < len(sizes):
+            del sizes[axis]
+    return "" if sizes == right else f"permutation {perm} leads to sizes {sizes}, not {right}"
+
+
 def _elements(blocks: list[tuple[int, ...]], shape: tuple[int, ...]) -> list[int]:
     return [axis for block in blocks for axis in block if shape[axis] != 1]
 
@@ -103,63 +120,49 @@ _INTEGERS = 2
 
 @predicate
 def kept_casts(node: NodeView, target: Target, *integral: str) -> str:
-    """No value changes in a pair of casts whose end this node is.
+    """No value changes in a pair of casts whose end this node is, or the pair stays.
 
-    The result of one of the ``integral`` operators is whole already, so that a cast to an integer
-    and back changes nothing.
+    The first one vanishes when only casts read it, and one of a pair follows it at once. The
+    result of one of the ``integral`` operators is whole already, so that a cast to an integer and
+    back changes nothing.
     """
     first = node.model.producers.get(node.inputs[0])
-    if first is None or first.operator != node.operator:
+    if first is None or first.operator != node.operator or not _vanishes(first):
         return ""
     names = (first.inputs[0], first.outputs[0], node.outputs[0])
     before, between, after = (node.model.dtype(name) for name in names)
     source, middle, end = (_KINDS.get(d, _INTEGERS) for d in (before, between, after))
-    loses = middle < min(source, end)
-    whole = middle == _INTEGERS and first.producer(0) in integral
-    return f"{before} to {between} and back to {after} is removed" if loses and not whole else ""
+    if middle == _INTEGERS:
+        loses = source > middle != end and first.producer(0) not in integral
+    else:
+        loses = middle < min(source, end)
+    return f"{before} to {between} and on to {after} skips {between}" if loses else ""
+
+
+def _vanishes(cast: NodeView) -> bool:
+    """Whether casts alone read the result, and the next node of the graph ends such a pair."""
+    view = cast.model
+    if any(reader.operator != "Cast" for reader in view.consumers[cast.outputs[0]]):
+        return False
+    later = (n for n in view.nodes[view.nodes.index(cast) + 1 :] if not n.is_folded)
+    following = next(later, None)
+    return (
+        following is not None and following.operator == "Cast" and following.producer(0) == "Cast"
+    )
 
 
 @predicate
-def not_taken_for_channels(node: NodeView, target: Target, *folding: str) -> str:
-    """No constant vector along the width is folded into a convolution before it.
-
-    ``folding`` are the operators into which the converter folds.
-    """
-    if len(node.operands()) != 2:
-        return ""
-    for vector, tensor in ((0, 1), (1, 0)):
-        if not node.is_constant(vector) or node.rank(vector) != 1 or node.rank(tensor) < 4:
-            continue
-        size, shape = node.shape(vector)[0], node.shape(tensor)
-        alike = size > 1 and shape[1] == shape[-1] == size
-        if alike and not _uniform(node, vector) and _folds(node, tensor, folding):
-            return (
-                f"the vector [{size}] is taken for one value a channel, as width and C are {size}"
-            )
-    return ""
-
-
-def _folds(node: NodeView, index: int, folding: tuple[str, ...]) -> bool:
-    name = node.inputs[index]
-    alone = len(node.model.consumers.get(name, ())) == 1 and name not in node.model.outputs
-    return alone and node.producer(index) in folding
-
-
-@predicate
-def axis_moved_once(node: NodeView, target: Target) -> str:
-    """The reduced axis of a fused L2 norm stays right though it is translated twice."""
+def last_alone(node: NodeView, target: Target) -> str:
+    """A fused L2 norm, which is written for the last axis whatever axis is reduced, reduces it."""
     fusion = fusion_of(node)
     anchor = fusion.anchor if fusion else node
-    if layout_of(anchor.model, anchor.inputs[0]) is not Layout.LAST:
+    shape = anchor.shape()
+    wide = [axis for axis, dim in enumerate(shape) if dim != 1]
+    axes = [axis % len(shape) for axis in _reduced(anchor)]
+    last = len(shape) - 1
+    if {axis for axis in axes if axis in wide} == {last} & set(wide):
         return ""
-    rank = anchor.rank()
-    moved = [0, rank - 1, *range(1, rank - 1)]
-    axes = [axis % rank for axis in _reduced(anchor)]
-    written = [moved[moved[axis]] for axis in axes]
-    right = [moved[axis] for axis in axes]
-    if written == right:
-        return ""
-    return f"axis {axes} of rank {rank} is written as {written} channel-last instead of {right}"
+    return f"axis {axes} of rank {len(shape)} is reduced, and axis {last} is written"
 
 
 def _reduced(node: NodeView) -> list[int]:
@@ -170,8 +173,36 @@ def _reduced(node: NodeView) -> list[int]:
 
 
 @predicate
+def factor_kept(node: NodeView, target: Target) -> str:
+    """No factor is lost with the product that ends an RMS norm.
+
+    The converter takes x / Sqrt(...) * y for x * (1 / Sqrt(...)), and drops what it takes for x.
+    """
+    fusion = fusion_of(node)
+    if fusion is None or fusion.root is not node or node.operator != "Mul":
+        return ""
+    quotient = next(m for m in fusion.members if m.operator in ("Div", "Reciprocal"))
+    factor = 1 if node.inputs[0] == quotient.outputs[0] else 0
+    if node.inputs[factor] == fusion.tensor:
+        return ""
+    if is_uniform(node, factor) and (node.model.value(node.inputs[factor]) == 1).all():
+        return ""
+    return f"the factor {node.inputs[factor]} is dropped"
+
+
+@predicate
+def flattened_alone(node: NodeView, target: Target) -> str:
+    """An axis that stands for itself and all after it, as below set 13, has nothing after it."""
+    shape, axis = node.shape(), int(str(node.attribute("axis")))
+    rest = shape[axis % len(shape) + 1 :]
+    if all(dim == 1 for dim in rest):
+        return ""
+    return f"axes {axis} to {len(shape) - 1} are one in ONNX, and only axis {axis} is written"
+
+
+@predicate
 def order_restored(node: NodeView, target: Target) -> str:
-    """The axis is one after which the result stands in an order that the application knows."""
+    """The axis is one after which the result stands in an order that its readers know."""
     rank, axis = node.rank(), int(str(node.attribute("axis"))) % node.rank()
     if axis == rank - 1 or (axis == 1 and rank >= 3) or node.outputs[0] not in node.model.outputs:
         return ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from avatar_export.whitelist.predicates import _axes as reduced_axes
 from avatar_export.whitelist.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, Shape
 
-# Reshape to rank 6, Transpose, Reshape: permutation, the two axes of the block, and its direction.
-_SHUFFLES: dict[tuple[int, ...], tuple[tuple[int, int], str]] = {
-    (0, 1, 4, 2, 5, 3): ((2, 3), "depth"),  # CRD: [N, C, r, r, H, W]
-    (0, 3, 4, 1, 5, 2): ((1, 2), "depth"),  # DCR: [N, r, r, C, H, W]
-    (0, 1, 3, 5, 2, 4): ((3, 5), "space"),  # CRD: [N, C, H, r, W, r]
+# Reshape to rank 5 or 6, Transpose, Reshape: permutation, the axes of the block, and its direction.
+_SHUFFLES: dict[tuple[int, ...], tuple[tuple[int, ...], str]] = {
+    (0, 1, 4, 2, 5, 3): ((2, 3), "depth"),  # CRD: [N, C, r, q, H, W]
+    (0, 3, 4, 1, 5, 2): ((1, 2), "depth"),  # DCR: [N, r, q, C, H, W]
+    (0, 1, 3, 4, 2): ((2,), "depth"),  # [N, C, q, H, W]
+    (0, 1, 3, 5, 2, 4): ((3, 5), "space"),  # CRD: [N, C, H, r, W, q]
     (0, 3, 5, 1, 2, 4): ((3, 5), "space"),  # DCR
+    (0, 1, 4, 2, 3): ((4,), "space"),  # [N, C, H, W, q]
 }
 
 
@@ -33,18 +37,20 @@ def version(node: NodeView, target: Target, least: str, most: str = "99") -> str
 
 @predicate
 def shuffled(node: NodeView, target: Target, direction: str) -> str:
-    """The transpose moves square blocks from ``depth`` to space, or from ``space`` to depth."""
-    axes, found = _SHUFFLES.get(tuple(node.ints("perm") or ()), ((0, 0), ""))
+    """The transpose moves blocks from ``depth`` to space, or from ``space`` to depth.
+
+    Blocks need not be square; of rank 5 they are one row high.
+    """
+    axes, found = _SHUFFLES.get(tuple(node.ints("perm") or ()), ((), ""))
     if found != direction:
         return "the permutation is no pixel shuffle"
-    shape, (before, after) = node.shape(), _around(node)
-    block = shape[axes[0]]
+    (before, after), shape = _around(node), node.shape()
     images = (before, after) if direction == "depth" else (after, before)
-    if shape[axes[1]] != block or any(len(image) != 4 for image in images):
-        return "the blocks are not square"
-    deep, wide = images
-    batch, channels, height, width = deep
-    same = wide == (batch, channels // block**2, height * block, width * block)
+    if any(len(image) != 4 for image in images):
+        return "no reshape of an image"
+    (batch, channels, height, width), wide = images
+    tall, broad = (1, *(shape[axis] for axis in axes))[-2:]
+    same = wide == (batch, channels // (tall * broad), height * tall, width * broad)
     return "" if same else f"{list(before)} to {list(after)} is no pixel shuffle"
 
 
@@ -67,6 +73,39 @@ def grouped(node: NodeView, target: Target) -> str:
 
 
 @predicate
+def affine(node: NodeView, target: Target, *operators: str) -> str:
+    """The operators follow the reshape after this norm one by one, each with one value a channel.
+
+    Without any, or after the last, no product or sum that the converter would look at follows.
+    """
+    view = node.model
+    (_, channels, *_), _ = _around(node)
+    last = view.consumers[node.outputs[0]][0]
+    for operator in operators:
+        reader = view.consumers[last.outputs[0]][0]
+        others = [name for name in reader.inputs if name != last.outputs[0]]
+        fits = [tuple(d for d in view.shape(name) if d != 1) == (channels,) for name in others]
+        if reader.operator != operator or fits != [True]:
+            return f"{reader.operator} is not one value for each of {channels}"
+        last = reader
+    next_one = ("Mul", "Add", "")[len(operators)]
+    more = next_one in (reader.operator for reader in view.consumers.get(last.outputs[0], ()))
+    return f"{next_one} follows, and does not fit" if more else ""
+
+
+@predicate
+def bias_fits(node: NodeView, target: Target) -> str:
+    """The constant that the next operator adds has one value for each column of the result."""
+    view, columns = node.model, node.output_shape()[-1]
+    reader = view.consumers[node.outputs[0]][0]
+    for shape in (view.shape(name) for name in reader.inputs if name in view.constants):
+        if shape and prod(shape) == shape[-1] == columns:
+            return ""
+        return f"{list(shape)} is not one value for each of {columns}"
+    return "no constant"
+
+
+@predicate
 def undone(node: NodeView, target: Target) -> str:
     """The operator after this cast casts back to the type that was before it."""
     view = node.model
@@ -76,16 +115,19 @@ def undone(node: NodeView, target: Target) -> str:
 
 
 @predicate
-def channel_constant(node: NodeView, target: Target) -> str:
-    """The constant that the next operator takes has one value a channel of this image."""
-    view, channels = node.model, node.output_shape()[1]
+def channel_constant(node: NodeView, target: Target, most: str = "4") -> str:
+    """The constant that the next operator takes has one value, or one a channel of this image.
+
+    ``most`` is the rank that it may have.
+    """
+    view, (_, channels, *size) = node.model, node.output_shape()
     reader = view.consumers[node.outputs[0]][0]
-    for name in reader.inputs:
-        if name in view.constants:
-            shape = view.shape(name)
-            full = (1,) * (4 - len(shape)) + shape
-            spread = full == (1, channels, 1, 1) or shape == (channels,)
-            return "" if spread else f"{list(shape)} is not one value for each of {channels}"
+    for shape in (view.shape(name) for name in reader.inputs if name in view.constants):
+        single = all(dim == 1 for dim in shape)
+        vector = shape in ((channels,), (1, channels, 1, 1))
+        if len(size) == 2 and len(shape) <= int(most) and (single or vector):
+            return ""
+        return f"{list(shape)} is not one value for each of {channels}"
     return "no constant"
 
 

@@ -55,6 +55,38 @@ def not_written_by(node: NodeView, target: Target, operator: str, index: str) ->
 
 
 @predicate
+def state_kept(node: NodeView, target: Target, operator: str) -> str:
+    """A graph output is no last state of a recurrent layer of which an output has no name.
+
+    With fewer than three names the converter invents the names of the states.
+    """
+    name = node.inputs[0]
+    writer = node.model.producers.get(name)
+    if writer is None or writer.operator != operator or len(writer.outputs) > 2:
+        return ""
+    place = list(writer.proto.output).index(name)
+    return f"{name} is output {place} of {operator}, written under another name" if place else ""
+
+
+@predicate
+def removable(node: NodeView, target: Target) -> str:
+    """A cast that changes nothing, once a cast before it is gone, has a neighbour to vanish into.
+
+    That is a layer before it or one after it; between a graph input and an output is none.
+    """
+    first = node.model.producers.get(node.inputs[0])
+    cast = first if first is not None and first.operator == "Cast" else node
+    if cast.inputs[0] not in node.model.inputs or node.model.consumers.get(node.outputs[0]):
+        return ""
+    types = node.model.dtype(cast.inputs[0]), node.model.dtype(node.outputs[0])
+    return (
+        f"nothing stands between the input {cast.inputs[0]} and the output"
+        if types[0] == types[1]
+        else ""
+    )
+
+
+@predicate
 def reaches(node: NodeView, target: Target, *operators: str) -> str:
     """The graph input leads to one of the operators."""
     view, seen, names = node.model, set(node.inputs), list(node.inputs)
@@ -102,7 +134,7 @@ def named_outputs(node: NodeView, target: Target, most: str) -> str:
 
 @predicate
 def well_tagged(node: NodeView, target: Target, size: str) -> str:
-    """No operand of this rank stands in ONNX order while the converter takes it for channel-last."""
+    """No operand of this rank stands in ONNX order while it is taken for channel-last."""
     for i in node.operands():
         name = node.inputs[i]
         if node.rank(i) == int(size) and layout_of(node.model, name) is Layout.UNTAGGED:
@@ -133,3 +165,17 @@ def symmetric_pads(node: NodeView, target: Target) -> str:
     pads = node.ints("pads") or []
     half = len(pads) // 2
     return "" if pads[:half] == pads[half:] else f"pads {pads} are asymmetric"
+
+
+@predicate
+def shape_kept(node: NodeView, target: Target) -> str:
+    """The result has the shape of the first input."""
+    before, after = node.shape(), node.output_shape()
+    return "" if before == after else f"{list(before)} becomes {list(after)}"
+
+
+@predicate
+def type_kept(node: NodeView, target: Target) -> str:
+    """The result has the stored type of the first input; a double is stored as a float."""
+    before, after = node.dtype(), node.output_dtype()
+    return "" if before == after else f"{before} becomes {after}"

@@ -101,7 +101,7 @@ def _parse(result: str, unmoved: str) -> _Row:
 def _merged(fusion: Fusion, found: Mapping[str, Layout]) -> Layout:
     """As the tensor that goes in; a norm over the last axis works, and ends, in ONNX order."""
     axes = fusion.anchor.ints("axes") or ()
-    last = fusion.anchor.rank() - 1 if axes else None
+    last = _rank(fusion.anchor.model, fusion.anchor.inputs[0]) - 1
     if axes and all(axis in (-1, last) for axis in axes):
         return Layout.PLAIN
     return found.get(fusion.tensor, Layout.PLAIN)

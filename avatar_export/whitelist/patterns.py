@@ -3,12 +3,17 @@
 ``Div(x, Sqrt(Add(@ReduceMean(Mul(x, x)), c)))`` reads like a call, the last operator outermost.
 
 - a small letter is a tensor; the same letter is the same tensor. What begins with ``c`` is a
-  constant, with ``s`` a constant of one element; a number is a constant of that value;
+  constant, with ``s`` a constant of one element, with ``u`` one of equal elements; a number is a
+  constant of that value;
 - ``A|B`` is either operator; ``A?`` may be missing, then its first argument stands in its place;
 - ``d=Sub(x, y)`` gives the result of an inner operator a letter, for another place;
 - ``@`` marks the operator whose attributes and shapes the merged operation has;
 - arguments of operators that commute match in either order; inputs beyond those written must be
-  constants, as a clip's bounds are.
+  constants, as a clip's bounds are;
+- a pattern that begins with ``~`` goes from one operator to its only reader, wherever that stands.
+  Else the operators follow each other in the graph as they are written, inner ones and those to
+  the left first, with nothing but folded nodes between: the converter compares stretches of its
+  list of nodes.
 
 All operators but the outermost must be read inside the pattern only, or they would stay.
 """
@@ -20,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import isclose
+from weakref import WeakKeyDictionary
 
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.view import ModelView, NodeView, UndeterminedError
@@ -48,6 +54,8 @@ class Tensor:
             value = view.value(name)
         except UndeterminedError:
             return False
+        if self.letter[0] == "u":
+            return value.size > 0 and bool((value == value.ravel()[0]).all())
         number = self.letter[0] != "s"
         return value.size == 1 and (
             not number or isclose(value.item(), float(self.letter), rel_tol=_NEAR)
@@ -56,13 +64,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """An operator of a pattern."""
+    """An operator of a pattern; ``scattered`` when other nodes may stand between the operators."""
 
     operators: tuple[str, ...]
     arguments: tuple[Call | Tensor, ...]
     optional: bool = False
     anchor: bool = False
     letter: str = ""
+    scattered: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,17 +82,19 @@ class Match:
         nodes: outermost first.
         anchor: the node marked with ``@``, else the outermost.
         letters: tensor names by letter.
+        order: the same nodes as a graph lists them, inner ones and those to the left first.
     """
 
     nodes: tuple[NodeView, ...] = ()
     anchor: NodeView | None = None
     letters: dict[str, str] = field(default_factory=dict)
+    order: tuple[NodeView, ...] = ()
 
     def with_node(self, node: NodeView, call: Call) -> Match:
         """This match and one node more."""
         anchor = node if call.anchor or not self.nodes else self.anchor
         letters = {**self.letters, call.letter: node.outputs[0]} if call.letter else self.letters
-        return Match((*self.nodes, node), anchor, letters)
+        return replace(self, nodes=(*self.nodes, node), anchor=anchor, letters=letters)
 
 
 def parse_pattern(text: str) -> Call:
@@ -92,13 +103,14 @@ def parse_pattern(text: str) -> Call:
     Raises:
         ModelError: it is malformed, or no call.
     """
-    tokens = _TOKEN.findall(text)
-    if "".join(tokens) != re.sub(r"\s", "", text):
+    written = text.removeprefix("~")
+    tokens = _TOKEN.findall(written)
+    if "".join(tokens) != re.sub(r"\s", "", written):
         raise ModelError(f"pattern {text!r} holds a character that means nothing")
     pattern = _argument(tokens, text)
     if tokens or not isinstance(pattern, Call):
         raise ModelError(f"pattern {text!r} is not one call")
-    return pattern
+    return replace(pattern, scattered=written != text)
 
 
 def _argument(tokens: list[str], text: str) -> Call | Tensor:
@@ -119,7 +131,7 @@ def _argument(tokens: list[str], text: str) -> Call | Tensor:
 def match(pattern: Call, node: NodeView) -> Match | None:
     """The nodes that the pattern covers when it ends in this node, or None."""
     for found in _match_node(pattern, node, Match()):
-        if _is_closed(found):
+        if _is_closed(found) and (pattern.scattered or _is_stretch(found)):
             return found
     return None
 
@@ -132,7 +144,8 @@ def _match_node(call: Call, node: NodeView, found: Match) -> Iterator[Match]:
     written = node.inputs[: len(call.arguments)]
     orders = permutations(written) if node.operator in _COMMUTATIVE else [tuple(written)]
     for names in orders:
-        yield from _match_all(call.arguments, names, node.model, found.with_node(node, call))
+        for done in _match_all(call.arguments, names, node.model, found.with_node(node, call)):
+            yield replace(done, order=(*done.order, node))
 
 
 def _match_all(
@@ -170,3 +183,21 @@ def _is_closed(found: Match) -> bool:
             if any(id(reader) not in members for reader in view.consumers.get(name, ())):
                 return False
     return True
+
+
+_found: WeakKeyDictionary[ModelView, dict[int, int]] = WeakKeyDictionary()
+
+
+def _places(view: ModelView) -> dict[int, int]:
+    """Place of every node by ``id``, folded nodes not counted."""
+    if view not in _found:
+        kept = [node for node in view.nodes if not node.is_folded]
+        _found[view] = {id(node): i for i, node in enumerate(kept)}
+    return _found[view]
+
+
+def _is_stretch(found: Match) -> bool:
+    """Whether the nodes follow each other in the graph in this order, folded ones aside."""
+    places = _places(found.nodes[0].model)
+    first = places[id(found.order[0])]
+    return all(places.get(id(node)) == first + i for i, node in enumerate(found.order))

@@ -140,7 +140,7 @@ def runtime_rank(node: NodeView, target: Target, least: str) -> str:
 def dtype(node: NodeView, target: Target, index: str, *allowed: str) -> str:
     """The data type of the inputs is one of these."""
     for i in _indices(node, index):
-        found = node.model.dtype(node.inputs[i])
+        found = node.dtype(i)
         if found not in allowed:
             return f"input {i} is {found}, only {' '.join(allowed)} is accepted"
     return ""
@@ -149,7 +149,7 @@ def dtype(node: NodeView, target: Target, index: str, *allowed: str) -> str:
 @predicate
 def output_dtype(node: NodeView, target: Target, *allowed: str) -> str:
     """The data type of the first output is one of these."""
-    found = node.model.dtype(node.outputs[0])
+    found = node.output_dtype()
     return "" if found in allowed else f"the output is {found}, only {' '.join(allowed)} is given"
 
 
@@ -157,7 +157,7 @@ def output_dtype(node: NodeView, target: Target, *allowed: str) -> str:
 def integer_broadcasts(node: NodeView, target: Target) -> str:
     """An int32 element-wise operation has operands of different shapes."""
     shapes = {node.shape(i) for i in node.operands()}
-    whole = node.model.dtype(node.inputs[0]) == "i32"
+    whole = node.dtype() == "i32"
     return f"int32 operands of one shape {list(*shapes)}" if whole and len(shapes) == 1 else ""
 
 
@@ -214,16 +214,23 @@ def unique_name(node: NodeView, target: Target) -> str:
     return f"the name {name} is used again" if node.model.names[name] > 1 and name else ""
 
 
+def _axis(node: NodeView) -> int:
+    """The axis counted from the front; 0 where there is neither attribute nor default."""
+    size, given = node.rank(), node.attribute("axis")
+    if size == 0:
+        raise UndeterminedError(f"{node.inputs[0]} is a scalar, it has no axis")
+    return int(str(given or 0)) % size
+
+
 @predicate
 def channel_axis(node: NodeView, target: Target, *keepers: str) -> str:
     """The axis is the last one inside SNPE: C of an NCHW tensor, else the last.
 
     After one of the ``keepers`` a tensor stands in ONNX order, so its last axis counts too.
     """
-    size, given = node.rank(), node.attribute("axis")
-    if given is None:
+    if node.attribute("axis") is None:
         return ""
-    axis = int(str(given)) % size
+    size, axis = node.rank(), _axis(node)
     last = axis == size - 1 and (size < 4 or node.producer(0) in keepers)
     channel = size >= 3 and axis == 1
     return "" if last or channel else f"axis {axis} of rank {size} is not the channel axis"
@@ -232,21 +239,22 @@ def channel_axis(node: NodeView, target: Target, *keepers: str) -> str:
 @predicate
 def last_axis(node: NodeView, target: Target) -> str:
     """The axis is the last one."""
-    axis = int(str(node.attribute("axis")))
-    return "" if axis in (-1, node.rank() - 1) else f"axis {axis} is not the last one"
+    given = node.attribute("axis")
+    last = given == -1 or _axis(node) == node.rank() - 1
+    return "" if last else f"axis {given} is not the last one"
 
 
 @predicate
 def axis_at_least(node: NodeView, target: Target, least: str) -> str:
     """The axis, counted from the front, is not one of the first few."""
-    axis = int(str(node.attribute("axis") or 0)) % node.rank()
+    axis = _axis(node)
     return "" if axis >= int(least) else f"axis {axis} is not accepted, {least} or later is"
 
 
 @predicate
 def axis_is(node: NodeView, target: Target, wanted: str) -> str:
     """The axis, counted from the front, is this one."""
-    axis = int(str(node.attribute("axis") or 0)) % node.rank()
+    axis = _axis(node)
     return "" if axis == int(wanted) else f"axis is {axis}, not {wanted}"
 
 
@@ -255,7 +263,8 @@ def _axes(node: NodeView) -> list[int]:
     axes = node.ints("axes")
     if axes is None and node.has(1):
         axes = [int(v) for v in node.model.value(node.inputs[1]).ravel()]
-    return [a % node.rank() for a in axes] if axes else list(range(node.rank()))
+    size = node.rank()
+    return [a % size for a in axes] if axes and size else list(range(size))
 
 
 @predicate
@@ -305,7 +314,7 @@ def plain_operands(node: NodeView, target: Target, size: str, operator: str) -> 
         writer = node.model.producers.get(node.inputs[i])
         if writer is None or writer.operator != operator or node.rank(i) != int(size):
             continue
-        if writer.inputs[0] in node.model.inputs:
+        if writer.has(0) and writer.inputs[0] in node.model.inputs:
             return f"input {i} is {operator} of the rank {size} graph input {writer.inputs[0]}"
     return ""
 

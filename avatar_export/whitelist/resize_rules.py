@@ -112,3 +112,13 @@ def same_at_half_pixels(node: NodeView, target: Target) -> str:
         if not same:
             return f"asymmetric from {before} to {after} is written as half_pixel"
     return ""
+
+
+@predicate
+def size_cut(node: NodeView, target: Target) -> str:
+    """Sizes made of scales, which ONNX cuts, come out the same when they are rounded."""
+    sizes = zip(node.shape(), _scales(node), node.output_shape(), strict=False)
+    for before, scale, after in sizes:
+        if round(before * scale) != after:
+            return f"{before} times {scale:g} is {after} in ONNX, and {round(before * scale)} here"
+    return ""

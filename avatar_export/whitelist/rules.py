@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import avatar_export.whitelist.fault_rules
+import avatar_export.whitelist.folding_rules
 import avatar_export.whitelist.fusion_rules
 import avatar_export.whitelist.graph_rules
 import avatar_export.whitelist.resize_rules

@@ -53,6 +53,7 @@ class OperatorRow:
         versions: operator versions (``since_version``) in the list.
         becomes: the first outcome whose condition holds counts.
         requires: must hold, or the converter refuses the node.
+        cure: pass that mends a node that breaks it; empty when there is none.
     """
 
     operator: str
@@ -228,7 +229,7 @@ def _operator(row: Row) -> OperatorRow:
         parse(row["requires"]),
         row["note"],
         row["source"],
-        row.get("cure", ""),
+        row["cure"],
     )
 
 

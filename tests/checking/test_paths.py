@@ -53,3 +53,14 @@ def test_no_input_is_written_over(tmp_path):
     for outputs in ([tmp_path / "link.onnx"], [new, new], [tmp_path]):
         with pytest.raises(UserError, match=r"already in use|is a folder"):
             guard_inputs([tmp_path / "a.onnx"], outputs)
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Path, pattern: str) -> list[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rglob", denied)
+    with pytest.raises(UserError, match=r"cannot look through .*: Permission denied"):
+        find_models([tmp_path])

@@ -16,8 +16,10 @@ def graph(node: str) -> str:
 REFUSED = [
     (graph("y = EyeLike(,)"), "leaves out its input 0"),
     (graph("y = Mul(x,,)"), "leaves out its input 1"),
-    (graph("y = LayerNormalization<axis=2147483648>(x, x)"), "has the axis 2147483648"),
-    (graph("y = Concat<axis=-65>(x)"), "has the axis -65"),
+    (graph("y = LayerNormalization<axis=2147483648>(x, x)"), "has 2147483648 as its axis"),
+    (graph("y = Concat<axis=-65>(x)"), "has -65 as its axis"),
+    (graph("y = GatherND<batch_dims=-1>(x, x)"), "as its batch_dims"),
+    (graph("y = LeakyRelu<alpha: float = @a>(x)"), "takes 'alpha' from a function"),
     (graph("y, a = Split<num_outputs=1>(x)"), "says 1 outputs and has 2"),
     (graph("y = Split<num_outputs=1099511627776>(x)"), "says 1099511627776 outputs and has 1"),
 ]

@@ -80,6 +80,8 @@ BOMBS: dict[str, str | Callable[[], onnx.ModelProto]] = {
     + "ab," * 60
     + '9">(x) }',
     "more outputs than are made": "g (float[4] x) => (y) { y, a, b = Split<num_outputs=1>(x) }",
+    "operand of no type": """g (float[4] x) => (y) { u = com.example.Any(x)
+        e = EyeLike<dtype=1>(u) y = RegexFullMatch<pattern="a">(e) }""",
     "operand that is left out": "g (float[4] x) => (y) { y = EyeLike(, ) }",
 }
 

@@ -55,6 +55,18 @@ def test_a_softmax_over_the_last_axis_ends_in_onnx_order():
     assert ports(io, "y = Softmax <axis = 1> (x)")["y"] == (1, 6, 8, 4)
 
 
+def test_a_log_softmax_keeps_the_order_of_its_input():
+    io = "(float[1,4,6,8] x) => (float[1,4,6,8] y)"
+    for opset in (11, 13):
+        assert ports(io, "y = LogSoftmax <axis = 3> (x)", opset)["y"] == (1, 6, 8, 4)
+
+
+def test_a_sum_folded_into_a_convolution_stays_channel_last():
+    io = "(float[1,4,6,8] x) => (float[1,4,6,8] y)"
+    body = "a = Conv <kernel_shape = [1, 1]> (x, w)\n y = Add (b, a)"
+    assert ports(io, body, w=(4, 4, 1, 1), b=(1, 4, 1, 1))["y"] == (1, 6, 8, 4)
+
+
 def test_a_transpose_to_channel_last_moves_nothing():
     io = "(float[1,4,6,8] x) => (float[1,6,8,4] y)"
     assert ports(io, "y = Transpose <perm = [0, 2, 3, 1]> (x)")["y"] == (1, 6, 8, 4)

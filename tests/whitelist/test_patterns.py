@@ -58,6 +58,33 @@ def test_other_graphs_do_not_match(old, new):
     assert matched(RMS, "(float[1,4,8,8] x, float[1,4,8,8] z) => (float[1,4,8,8] y)", body) is None
 
 
+def test_other_nodes_between_keep_a_pattern_apart():
+    body = NORM.replace("r = Sqrt (e)", "t = Tanh (x)\n r = Sqrt (e)")
+    signature = "(float[1,4,8,8] x) => (float[1,4,8,8] y, float[1,4,8,8] t)"
+    view = ModelView(model(signature, body, 13))
+    assert match(parse_pattern(RMS), view.nodes[-1]) is None
+    assert match(parse_pattern("~" + RMS), view.nodes[-1])
+
+
+def test_the_graph_lists_the_operators_as_the_pattern_does():
+    halved = "h = Mul (x, two)\n t = Tanh (x)\n y = Mul (h, t)"
+    body = "two = Constant <value_float = 2.0> ()\n" + halved
+    assert matched("Mul(Mul(x, 2), Tanh(x))", IO, body)
+    assert matched("Mul(Tanh(x), Mul(x, 2))", IO, body) is None
+
+
+def test_a_constant_of_equal_elements():
+    body = "c = Constant <value_floats = [{}]> ()\n y = Max (x, c)"
+    assert matched("Max(x, u1)", IO, body.format(", ".join(["0.5"] * 8)))
+    assert matched("Max(x, u1)", IO, body.format("0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0")) is None
+    assert (
+        matched(
+            "Max(x, u1)", "(float[1,4,8,8] x, float[1] c) => (float[1,4,8,8] y)", "y = Max (x, c)"
+        )
+        is None
+    )
+
+
 def test_an_inner_result_that_is_read_elsewhere_keeps_its_node():
     body = NORM.replace("y = Div (x, r)", "z = Relu (m)\n y = Div (x, r)")
     signature = "(float[1,4,8,8] x) => (float[1,4,8,8] y, float[1,1,8,8] z)"

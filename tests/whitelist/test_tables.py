@@ -57,7 +57,7 @@ def test_a_runtime_that_the_sdk_does_not_know_is_refused(sdk, runtime):
 
 
 LAYER = "Relu,yes,yes,yes,yes,yes,,page\n"
-OPERATOR = "Relu,yes,1 6,Relu,,,page\n"
+OPERATOR = "Relu,yes,1 6,Relu,,,,page\n"
 LIMIT = "X1,operation,Relu,gpu,,rank(0 4 4),AX105,error,why,,,page\n"
 FUSION = "M99,Relu(@Abs(x)),,Relu,what it is,,page\n"
 FAULT = "F99,operator,Relu,*,,rank(0 4 4),AX201,error,why,,,page\n"
@@ -73,9 +73,9 @@ FAULT = "F99,operator,Relu,*,,rank(0 4 4),AX201,error,why,,,page\n"
         ("layers.csv", LAYER.replace("page", "page,more"), "expected 8 cells"),
         ("onnx_ops.csv", OPERATOR, "two rows for Relu"),
         ("onnx_ops.csv", OPERATOR.replace("Relu,yes", "New,yes").replace("1 6", "1,6"), "expected"),
-        ("onnx_ops.csv", "New,yes,one,Relu,,,page\n", "versions is 'one'"),
-        ("onnx_ops.csv", "New,yes,1,Relu,rnak(0 1 2),,page\n", "row New: unknown rule"),
-        ("onnx_ops.csv", "New,yes,1,A if rank else B,,,page\n", "row New: rule 'rank'"),
+        ("onnx_ops.csv", "New,yes,one,Relu,,,,page\n", "versions is 'one'"),
+        ("onnx_ops.csv", "New,yes,1,Relu,rnak(0 1 2),,,page\n", "row New: unknown rule"),
+        ("onnx_ops.csv", "New,yes,1,A if rank else B,,,,page\n", "row New: rule 'rank'"),
         ("limits.csv", LIMIT.replace("AX105", "AX199"), "row X1: code 'AX199'"),
         ("limits.csv", LIMIT.replace("AX105,error", "AX105,note"), "row X1: code"),
         ("limits.csv", LIMIT.replace("error", "fatal"), "severity is 'fatal'"),

@@ -22,15 +22,17 @@ class SpellOutNorm(Cure):
         x -> Mul -> ReduceSum -> Sqrt -> Clip -> Expand -> Div
 
     The converter has no translation for either alone. x / ReduceL2(x), with or without a bound and
-    Expand in between, it fuses into L2Norm over the wrong axis, save at rank 2, where it is right
-    and stays (snpe-onnx-to-dlc 2.25.0.240728 experiment).
+    Expand in between, it fuses into L2Norm over the last axis, whatever is reduced; so the last
+    axis of rank 2 is right and stays (snpe-onnx-to-dlc 2.25.0.240728 experiment; ONNX converter
+    source, QAIRT 2.25.0.240728).
     """
 
     name = "spell-out-norm"
     operators = frozenset({"ReduceL1", "ReduceL2"})
 
     def concerns(self, node: ir.Node) -> bool:
-        return not (node.op_type == "ReduceL2" and rank(node.inputs[0]) == 2 and _divides(node))
+        right = rank(node.inputs[0]) == 2 and _axes(node) in ([1], [-1])
+        return not (node.op_type == "ReduceL2" and right and _divides(node))
 
     def rewrite(self, node: ir.Node, writer: Writer) -> str:
         x = node.inputs[0]
@@ -49,6 +51,14 @@ class SpellOutNorm(Cure):
         total = writer.reduce("ReduceSum", writer.put("Mul", x, x), axes, keepdims)
         writer.replace(writer.put("Sqrt", total))
         return "spelled out as the root of a sum"
+
+
+def _axes(node: ir.Node) -> list[int]:
+    """Reduced axes as far as they are known; empty for all of them."""
+    if "axes" in node.attributes:
+        return list(node.attributes["axes"].as_ints())
+    numbers = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    return [] if numbers is None else [int(n) for n in numbers.ravel()]
 
 
 def _is_empty(axes: ir.Value | list[int] | None) -> bool:

@@ -6,6 +6,7 @@ bounded before anything is allocated, and each tensor is computed once, when a r
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
@@ -31,7 +32,7 @@ _MOST = 65_536  # elements of one tensor
 _MOST_IN_ALL = 1 << 22  # elements computed for one model
 # Cheap in time as well: linear in what goes in and out, but for MatMul of bounded operands.
 _CHEAP = """
-    Abs And ArgMax ArgMin Cast CastLike Ceil Clip Concat ConstantOfShape Cos CumSum Div Equal
+    Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat ConstantOfShape Cos CumSum Div Equal
     Exp Expand Flatten Floor Gather GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less
     LessOrEqual Log MatMul Max Min Mod Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean
     ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterND Sigmoid Sign Sin Slice Split Sqrt
@@ -164,7 +165,7 @@ def evaluate(node: NodeProto, opset: int, operands: list[Array | None]) -> list[
     plain.input.extend("" if a is None else f"i{k}" for k, a in enumerate(operands))
     plain.output.extend(f"o{k}" for k in range(len(node.output)))
     feeds = {name: a for name, a in zip(plain.input, operands, strict=True) if a is not None}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         results = _evaluator(plain.SerializeToString(), opset).run(None, feeds)
     return [np.asarray(result) for result in results]
 

@@ -1,81 +1,77 @@
-"""Models on which the C++ shape inference of ONNX would hang or fill the memory."""
+"""Nodes on which the C++ shape inference of ONNX 1.23 ends the process, or never ends.
+
+They are hidden from it, and judged one by one where that is safe. Value propagation is not used
+at all: it makes an object for each element of any one-dimensional tensor, so that Unsqueeze of a
+float[8388608] took 1.2 GB.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from onnx import AttributeProto, GraphProto, NodeProto
 
-from onnx import GraphProto, NodeProto
+from avatar_export.whitelist.model.light import bodies_of
+from avatar_export.whitelist.model.schema import definition
 
-from avatar_export.errors import ModelError
-from avatar_export.whitelist.model.light import constant_tensor
-
-# It carries the values of shape tensors along, however long they get: 22 times Concat(x, x) took
-# 657 MB (onnx 1.23). Beyond this length the values are left to ``folding.py``, which has a bound.
-_LONGEST_VALUE = 4096
-_HIGHEST_RANK = 64
-# It never returns from "ij9->ij" when the operand has rank 2 (onnx 1.23).
-_TERM = r" *([A-Za-z] *)*(\.\.\.)? *([A-Za-z] *)*"
-_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
+_HIDDEN = "hidden from inference"
+# They read the type of their first operand without asking whether it has one.
+_NEED_TYPE = ("EyeLike", "RegexFullMatch")
+_LARGEST_AXIS = 1 << 16  # LayerNormalization ends the process from 2^31 on
 _LONGEST_EQUATION = 1000
 
 
-def may_carry_values(graph: GraphProto) -> bool:
-    """Whether the values of shape tensors stay short enough to be carried along.
-
-    Raises:
-        ModelError: an Einsum has an equation that is none.
-    """
-    return _longest_value(graph, {}) <= _LONGEST_VALUE
-
-
-def _longest_value(graph: GraphProto, sizes: dict[str, int]) -> int:
-    """Most elements of a tensor that is made of constants and shapes by joining.
-
-    Args:
-        sizes: lengths known so far, by name; those of the graph are added.
-    """
-    sizes.update((t.name, t.dims[0] if t.dims else 1) for t in graph.initializer)
-    longest = 0
+def hide(graph: GraphProto, opset: int) -> bool:
+    """Move nodes out of the sight of inference; whether there were any."""
+    found = False
     for node in graph.node:
-        if node.op_type == "Einsum":
-            _refuse_equation(node)
-        for body in _bodies(node):
-            longest = max(longest, _longest_value(body, sizes))
-        size = _length(node, sizes)
-        if size:
-            sizes.update(dict.fromkeys(node.output, size))
-            longest = max(longest, size)
-    return longest
+        if not node.domain and (node.op_type in _NEED_TYPE or hazard(node, opset)):
+            node.domain, found = _HIDDEN, True
+        for body in bodies_of(node):
+            found = hide(body, opset) or found
+    return found
 
 
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+def show(graph: GraphProto) -> None:
+    """Undo ``hide``."""
+    for node in graph.node:
+        if node.domain == _HIDDEN:
+            node.domain = ""
+        for body in bodies_of(node):
+            show(body)
+
+
+def hazard(node: NodeProto, opset: int) -> str:
+    """Why inference must not see the node, even with operands of known type; empty if it may."""
+    types = definition(node.op_type, opset).types
+    if node.op_type in _NEED_TYPE and not any(node.input[:1]):
+        return "input 0 is absent"
     for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+        reason = _hazard(attribute, types.get(attribute.name, attribute.type))
+        if reason:
+            return reason
+        if attribute.name == "num_outputs" and attribute.i != len(node.output):
+            return f"num_outputs is {attribute.i}, but there are {len(node.output)}"
+    return ""
 
 
-def _length(node: NodeProto, sizes: dict[str, int]) -> int:
-    """Upper bound for the elements of a result; 0 when it is no constant."""
-    operator = node.op_type
-    if operator == "Constant":
-        tensor = constant_tensor(node)
-        return tensor.dims[0] if tensor is not None and tensor.dims else 1
-    if operator == "Shape":
-        return _HIGHEST_RANK
-    known = [sizes.get(name, 0) for name in node.input]
-    if not known or not all(known):
-        return 0
-    return sum(known) if operator in ("Concat", "Gather") else max(known)
-
-
-def _refuse_equation(node: NodeProto) -> None:
-    for attribute in node.attribute:
-        text = attribute.s.decode(errors="replace")
-        if attribute.name == "equation" and not _is_equation(text):
-            raise ModelError(f"node {node.name or node.op_type}: malformed equation {text[:40]!r}")
+def _hazard(attribute: AttributeProto, type_: int) -> str:
+    if attribute.type and attribute.type != type_:
+        return f"attribute {attribute.name} has the wrong type"
+    if attribute.name == "axis" and abs(attribute.i) > _LARGEST_AXIS:
+        return f"axis is {attribute.i}"
+    if attribute.name == "equation" and not _is_equation(attribute.s.decode(errors="replace")):
+        return f"equation {attribute.s[:40]!r} is malformed"
+    return ""
 
 
 def _is_equation(text: str) -> bool:
-    return len(text) <= _LONGEST_EQUATION and _EQUATION.fullmatch(text) is not None
+    """Terms of letters with at most one ellipsis each, commas between them, and one result.
+
+    From "ij9->ij" inference does not return when the operand has rank 2.
+    """
+    left, _, right = text.replace(" ", "").partition("->")
+    return len(text) <= _LONGEST_EQUATION and all(map(_is_term, (*left.split(","), right)))
+
+
+def _is_term(term: str) -> bool:
+    letters = term.replace("...", "", 1)
+    return not letters or (letters.isascii() and letters.isalpha())

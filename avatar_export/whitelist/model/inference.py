@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import onnx
@@ -12,13 +13,18 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs, infer_shapes
 
 from avatar_export.errors import ModelError
-from avatar_export.whitelist.model.hazards import may_carry_values
+from avatar_export.whitelist.model.growth import is_tame, is_wild
+from avatar_export.whitelist.model.hazards import hazard, hide, show
 from avatar_export.whitelist.model.inlining import inlined
 from avatar_export.whitelist.model.light import light_copy, opsets
-from avatar_export.whitelist.model.schema import definition
+from avatar_export.whitelist.model.schema import Definition, definition
 
 if TYPE_CHECKING:
     from avatar_export.whitelist.view import ModelView
+
+
+_LARGEST_TYPE = 4096  # bytes; sequences of sequences nest without end
+_NO_SCHEMAS = 0  # version of a domain whose operators are all unknown
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Analysed:
     Attributes:
         graph: large tensors are cut down to type and shape.
         opsets: version of each domain.
-        sound: whether ONNX agreed with every node and every declared shape.
+        sound: whether ONNX saw, and agreed with, every node and every declared shape.
         tensors: the large tensors by name.
         declared: types that the model states; used where inference that failed says nothing.
         outer: the graph around a control-flow body.
@@ -53,15 +59,27 @@ def analyse(model: ModelProto) -> Analysed:
     except UnicodeDecodeError as error:
         raise ModelError("a name in the model is not UTF-8") from error
     light = inlined(light)
-    values = may_carry_values(light.graph)
+    versions = opsets(light)
+    for entry in light.opset_import:
+        entry.version = entry.version if not entry.domain else _NO_SCHEMAS
+    hidden = hide(light.graph, versions[""])
+    light, sound, declared = _inferred(light)
+    if hidden:
+        show(light.graph)
+    return Analysed(light.graph, versions, sound and not hidden, heavy, declared)
+
+
+def _inferred(light: ModelProto) -> tuple[ModelProto, bool, dict[str, TypeProto]]:
+    """The model with inferred shapes, whether it is sound, and the declared types if not."""
+    if not is_tame(light.graph):
+        return light, False, _take_declared(light.graph)
     try:
-        sound = infer_shapes(light, strict_mode=True, data_prop=values)
-        return Analysed(sound.graph, opsets(sound), True, heavy)
+        return infer_shapes(light, strict_mode=True), True, {}
     except Exception:  # the C++ code raises any type; what is wrong is asked node by node
         declared = _take_declared(light.graph)
     with suppress(Exception):  # else nothing is inferred: every node is on its own
-        light = infer_shapes(light, data_prop=values)
-    return Analysed(light.graph, opsets(light), False, heavy, declared)
+        light = infer_shapes(light)
+    return light, False, declared
 
 
 def _take_declared(graph: onnx.GraphProto) -> dict[str, TypeProto]:
@@ -89,17 +107,29 @@ def infer_node(
     Raises:
         InferenceError: the node contradicts itself or its operands.
     """
-    schema = definition(node.op_type, opset).schema
-    if schema is None or any(name not in types for name in node.input if name):
+    known = definition(node.op_type, opset)
+    unknown = any(name not in types for name in node.input if name)
+    if known.schema is None or unknown or hazard(node, opset) or is_wild(node, types):
         return {}
-    known = NodeProto(op_type=node.op_type, input=node.input, output=node.output)
-    known.attribute.extend(a for a in node.attribute if a.name in schema.attributes)
-    imports = [onnx.helper.make_opsetid("", opset)]
+    if any(a.name not in known.types for a in node.attribute):
+        node = _without_foreign_attributes(node, known)
     try:
-        return infer_node_outputs(schema, known, types, values, opset_imports=imports)
+        found = infer_node_outputs(known.schema, node, types, values, opset_imports=_import(opset))
+        return {name: t for name, t in found.items() if t.ByteSize() <= _LARGEST_TYPE}
     except InferenceError:
         raise
     except ValidationError as error:
         raise InferenceError(str(error)) from error
     except Exception:  # values that C++ cannot hold: nothing to learn
         return {}
+
+
+def _without_foreign_attributes(node: NodeProto, known: Definition) -> NodeProto:
+    copy = NodeProto(op_type=node.op_type, input=node.input, output=node.output)
+    copy.attribute.extend(a for a in node.attribute if a.name in known.types)
+    return copy
+
+
+@lru_cache(maxsize=64)
+def _import(opset: int) -> list[onnx.OperatorSetIdProto]:
+    return [onnx.helper.make_opsetid("", opset)]

@@ -10,6 +10,7 @@ from onnx import FunctionProto, ModelProto, NodeProto
 from onnx.inliner import inline_local_functions
 
 from avatar_export.errors import ModelError
+from avatar_export.whitelist.model.light import bodies_of
 
 # Twenty short functions that call each other twice make a million nodes out of a kilobyte.
 _MOST_NODES = 500_000
@@ -62,11 +63,8 @@ def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     """Nodes and all that lie in their bodies."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g.node)
-            for body in attribute.graphs:
-                yield from _nodes(body.node)
+        for body in bodies_of(node):
+            yield from _nodes(body.node)
 
 
 def _key(function: FunctionProto) -> _Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import prod
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -94,6 +94,13 @@ def _shorten(graph: GraphProto) -> None:
     for node in graph.node:
         if node.domain == LONG_DOMAIN:
             node.domain = ""
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") else ():
-                _shorten(body)
+        for body in bodies_of(node):
+            _shorten(body)
+
+
+def bodies_of(node: NodeProto) -> Iterator[GraphProto]:
+    """Graphs that are attributes of a node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs

@@ -87,10 +87,14 @@ class NodeView:
 
     @property
     def given(self) -> dict[str, object]:
-        """Attributes that the node itself states, by name."""
+        """Attributes that the node itself states, by name, but for those of a wrong type."""
         if self._attributes is None:
-            value = onnx.helper.get_attribute_value
-            self._attributes = {a.name: value(a) for a in self.proto.attribute}
+            value, types = onnx.helper.get_attribute_value, self.definition.types
+            self._attributes = {
+                a.name: value(a)
+                for a in self.proto.attribute
+                if a.type == types.get(a.name, a.type)
+            }
         return self._attributes
 
     def attribute(self, name: str) -> object:

@@ -18,12 +18,14 @@ class Definition:
         schema: None for an operator that ONNX does not know at this opset.
         defaults: attributes that have a default.
         required: attributes that must be given.
+        types: ``AttributeProto`` type of each attribute.
         has_bodies: whether an attribute is a graph.
     """
 
     schema: OpSchema | None
     defaults: dict[str, object] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    types: dict[str, int] = field(default_factory=dict)
     has_bodies: bool = False
 
 
@@ -40,7 +42,7 @@ def definition(operator: str, opset: int) -> Definition:
     """Definition of an operator of the default domain."""
     try:
         schema = onnx.defs.get_schema(operator, opset_in_force(opset), "")
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # a name that is not UTF-8 comes as bytes
         return UNKNOWN
     attributes = schema.attributes
     return Definition(
@@ -51,5 +53,11 @@ def definition(operator: str, opset: int) -> Definition:
             if known.default_value.type != AttributeProto.UNDEFINED
         },
         tuple(name for name, known in attributes.items() if known.required),
+        {name: _type(known.type) for name, known in attributes.items()},
         any(known.type == OpSchema.AttrType.GRAPH for known in attributes.values()),
     )
+
+
+def _type(type_: OpSchema.AttrType) -> int:
+    """The same type as a node states it."""
+    return int(AttributeProto.AttributeType.Value(str(type_).rpartition(".")[2]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from onnx.shape_inference import InferenceError
 
+from avatar_export.whitelist.model.hazards import hazard
 from avatar_export.whitelist.model.types import Dims
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def invalid_because(node: NodeView) -> str:
     """
     if node.schema is None:
         return ""
-    return _form(node) or _names(node) or _agreement(node) or _inference(node)
+    malformed = "" if node.model.sound else hazard(node.proto, node.model.opset)
+    return malformed or _form(node) or _names(node) or _agreement(node) or _inference(node)
 
 
 def _form(node: NodeView) -> str:

@@ -76,6 +76,12 @@ def test_a_norm_of_rank_2_that_divides_nothing_is_spelled_out(tail: str) -> None
     assert "ReduceL2" not in operators(after)
 
 
+def test_a_fused_norm_over_the_first_axis_of_rank_2_is_spelled_out() -> None:
+    body = "g (float[2,4] x) => (float[2,4] y) { n = ReduceL2<axes = [0]>(x) y = Div(x, n) }"
+    after, _ = rewritten(SpellOutNorm(), parsed(body, 13), x=X[:, :, 0, 0])
+    assert "ReduceL2" not in operators(after)
+
+
 def test_a_norm_that_reduces_nothing_stays_with_a_note() -> None:
     body = "g (float[2,4] x) => (float[2,4] y) { y = ReduceL2<noop_with_empty_axes = 1>(x) }"
     cure = SpellOutNorm()
