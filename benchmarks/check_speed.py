@@ -5,7 +5,7 @@ shapes, as exporters write it for models of dynamic size. Beside each, in the sa
 same model, what a user would run otherwise: onnx's checker with shape inference, and, up to
 10,000 nodes, the loading of an onnxruntime session. One process a size, so that peaks are its own.
 
-    python -m benchmarks.check_speed         # about 15 minutes; writes results/check_speed.json
+    python -m benchmarks.check_speed         # about 6 minutes; writes results/check_speed.json
 """
 
 from __future__ import annotations

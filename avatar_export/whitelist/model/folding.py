@@ -43,6 +43,14 @@ _OPERATORS = frozenset(_CHEAP.split())
 # or the sum of their operands.
 _SIZED_BY_VALUE = ("ConstantOfShape", "Expand", "Pad", "Range", "Tile")
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomUniform")  # and their -Like forms
+_CONSTANT_FORMS = (
+    "value_float",
+    "value_floats",
+    "value_int",
+    "value_ints",
+    "value_string",
+    "value_strings",
+)
 
 
 class Folder:
@@ -188,10 +196,10 @@ def constant_value(node: NodeProto) -> TensorProto | SparseTensorProto | None:
         if attribute.HasField("t") or attribute.HasField("sparse_tensor"):
             whole: TensorProto | SparseTensorProto = attribute.t
             return whole if attribute.HasField("t") else attribute.sparse_tensor
-        if str(attribute.name).startswith("value_"):
+        if attribute.name in _CONSTANT_FORMS:
             value = np.array(onnx.helper.get_attribute_value(attribute))
-            narrow = {"f": np.float32, "i": np.int64}.get(value.dtype.kind, np.object_)
-            return numpy_helper.from_array(value.astype(narrow))
+            narrow = {"f": np.float32, "i": np.int64, "S": np.object_}.get(value.dtype.kind)
+            return numpy_helper.from_array(value.astype(narrow)) if narrow else None
     return None
 
 

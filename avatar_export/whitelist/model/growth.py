@@ -108,13 +108,15 @@ class _Growth:
         if node.op_type == "Constant":
             return _constant_length(node, constant_tensor(node))
         known = [self.lengths.get(name, 0) for name in node.input]
+        if not known:
+            return 0
         if node.op_type == "Shape":
-            return self.ranks.get(node.input[0], 0) if known else 0
+            return self.ranks.get(node.input[0], 0)
         if node.op_type == "Concat":
             return sum(known)
         if node.op_type == "Gather" and self.ranks.get(node.input[0], 0) < 2:
             return known[-1]
-        return max(known, default=0)
+        return max(known)
 
 
 def _constant_length(node: NodeProto, tensor: TensorProto | None) -> int:

@@ -109,3 +109,18 @@ def test_names_written_twice_make_no_circle():
     body = "b = Identity (a) a = Identity (b) c = Constant <value_int = 1> () b = Identity (c)"
     view = ModelView(model("(float[1] x) => (y)", f"{body} a = Identity (b) y = Add (a, b)", 13))
     assert view.value("b") == 1
+
+
+@pytest.mark.parametrize(
+    "attribute", ["value_ints = 1.5", "value = 1", "value_float = [1]", "sparse_value = 1"]
+)
+def test_malformed_constants_have_a_value_or_none(attribute):
+    view = ModelView(model("() => (y)", f"y = Constant <{attribute}> ()", 13))
+    assert "y" in view.constants and view.nodes[0].invalid
+
+
+def test_constants_without_a_value():
+    built = model("() => (y)", "y = Constant <value_int = 1> ()", 13)
+    built.graph.node[0].attribute[0].type = 0
+    with pytest.raises(UndeterminedError):
+        ModelView(built).value("y")

@@ -61,3 +61,9 @@ def test_a_shape_of_a_thousand_entries():
     assert is_wild(helper.make_node("Reshape", ["x", "s"], ["y"]), types)
     types["s"].tensor_type.shape.dim[0].dim_value = 4
     assert not is_wild(helper.make_node("Reshape", ["x", "s"], ["y"]), types)
+
+
+@pytest.mark.parametrize("operator", ["Gather", "Shape", "Reshape", "Concat", "Constant"])
+def test_nodes_without_operands(operator):
+    graph = parser.parse_model(chain(1, f"{{b}} = {operator} ()", "float[1]")).graph
+    assert is_tame(graph)
