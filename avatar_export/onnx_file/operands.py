@@ -18,6 +18,9 @@ from avatar_export.onnx_file.soundness import DEFAULT_DOMAINS, LARGEST_RANK
 if TYPE_CHECKING:
     import onnx
 
+_SPARED = frozenset({("Resize", 1)})
+"""Inputs that the specification demands and exporters leave out: the region of a Resize of set 11,
+which only one of its modes reads."""
 _AXES = {"axis": -LARGEST_RANK, "batch_dims": 0}
 """Attributes that count axes, and the least that they can be."""
 
@@ -69,7 +72,8 @@ def _needed(operator: str, opset: int) -> frozenset[int]:
     except onnx.defs.SchemaError:
         return frozenset()
     single = onnx.defs.OpSchema.FormalParameterOption.Single
-    return frozenset(i for i, formal in enumerate(schema.inputs) if formal.option == single)
+    needed = {i for i, formal in enumerate(schema.inputs) if formal.option == single}
+    return frozenset(i for i in needed if (operator, i) not in _SPARED)
 
 
 def _far_axis(node: onnx.NodeProto) -> str:

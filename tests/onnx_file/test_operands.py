@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 
 from avatar_export.errors import ModelError
@@ -55,3 +56,11 @@ def test_subgraphs_and_functions_are_looked_into() -> None:
     function = '<domain: "f", opset_import: ["" : 13]> once (x) => (y) { y = Mul(x,,) }'
     with pytest.raises(ModelError, match="leaves out its input 1"):
         require_operands(parsed(f"{graph('y = f.once(x)')} {function}"))
+
+
+def test_a_resize_of_set_11_may_leave_out_its_region() -> None:
+    text = """<ir_version: 8, opset_import: ["": 11]>
+        g (float[1,4,8,8] x) => (float[1,4,16,16] y) <float[4] s = {1, 1, 2, 2}> {
+            y = Resize (x, "", s)
+        }"""
+    require_operands(onnx.parser.parse_model(text))
