@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from avatar_export.networks.run_folder import load_model
     from avatar_export.precision.fp16 import to_fp16
     from avatar_export.whitelist.check import check
-    from avatar_export.whitelist.tables import resolve_target
+    from avatar_export.whitelist.targets import resolve_target
 
 _HOMES = {
     "Conversion": "conversion.record",
@@ -30,7 +30,7 @@ _HOMES = {
     "check": "whitelist.check",
     "convert": "conversion.convert",
     "load_model": "networks.run_folder",
-    "resolve_target": "whitelist.tables",
+    "resolve_target": "whitelist.targets",
     "to_fp16": "precision.fp16",
     "write_dlc": "dlc.writer",
 }

@@ -103,7 +103,7 @@ def _model(graph: GraphProto, result: str) -> ModelProto:
 def measure(kind: str, nodes: int) -> dict[str, float]:
     """Seconds of each way to look at one model, and megabytes before and at the peak of ours."""
     from avatar_export.whitelist.check import check
-    from avatar_export.whitelist.tables import resolve_target
+    from avatar_export.whitelist.targets import resolve_target
 
     target = resolve_target()
     check(MODELS[kind](10), target)

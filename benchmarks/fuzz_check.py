@@ -81,7 +81,7 @@ def judge(path: Path, number: int) -> tuple[str, str]:
 
 
 def _targets() -> list:  # type: ignore[type-arg]
-    from avatar_export.whitelist.tables import resolve_target
+    from avatar_export.whitelist.targets import resolve_target
 
     wanted = (("2.25", "cpu"), ("2.5", "gpu_float16"), ("1.43", "gpu"), ("2.35", "gpu"))
     return [resolve_target(None, sdk, runtime) for sdk, runtime in wanted]

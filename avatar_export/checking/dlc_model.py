@@ -12,9 +12,9 @@ from avatar_export.dlc.record import release
 from avatar_export.errors import ModelError, UserError
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
 from avatar_export.whitelist.judgement import Judgement, NodeVerdict, Port
-from avatar_export.whitelist.network import Network, Operation, Tensor
-from avatar_export.whitelist.operation_table import load_operation_table
-from avatar_export.whitelist.operations import check_operations, network_finding
+from avatar_export.whitelist.network.graph import Network, Operation, Tensor
+from avatar_export.whitelist.network.operations import check_operations, network_finding
+from avatar_export.whitelist.network.table import load_operation_table
 from avatar_export.whitelist.tables import load_sdk
 from avatar_export.whitelist.target import Target
 

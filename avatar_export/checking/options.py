@@ -9,8 +9,8 @@ from pathlib import Path
 
 from avatar_export.checking.selection import Selection
 from avatar_export.errors import UserError
-from avatar_export.whitelist.tables import resolve_target
 from avatar_export.whitelist.target import Target
+from avatar_export.whitelist.targets import resolve_target
 
 
 @dataclass(frozen=True)

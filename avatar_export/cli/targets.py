@@ -13,7 +13,8 @@ from avatar_export.cli.common import result_format
 @result_format("text", "json")
 def targets(style: str) -> None:
     """List the chips, SNPE versions and runtimes that models can be judged for."""
-    from avatar_export.whitelist.tables import known_runtimes, known_sdks, load_targets
+    from avatar_export.whitelist.tables import known_sdks
+    from avatar_export.whitelist.targets import known_runtimes, load_targets
 
     rows = load_targets()
     if style == "json":

@@ -17,8 +17,9 @@ from avatar_export.passes.order import Runs, bake_order, export_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.judgement import Judgement
-from avatar_export.whitelist.tables import load_sdk, resolve_target
+from avatar_export.whitelist.tables import load_sdk
 from avatar_export.whitelist.target import Target
+from avatar_export.whitelist.targets import resolve_target
 
 _EMPTY: dict[str, np.ndarray] = {}
 

@@ -34,8 +34,8 @@ from avatar_export.networks.run_folder import load_model
 from avatar_export.precision.fp16 import to_fp16
 from avatar_export.report import json_report, markdown
 from avatar_export.report.pictures import contact_sheet, difference, save_png
-from avatar_export.whitelist.tables import resolve_target
 from avatar_export.whitelist.target import Target
+from avatar_export.whitelist.targets import resolve_target
 
 Progress = Callable[[str], None]
 

@@ -1,7 +1,7 @@
 """The small language of the table cells: ``constant(1) and attr(mode linear) or not depthwise``.
 
 ``or`` binds tighter than ``and``: a cell is a list of demands, each with its alternatives. Names
-are those of ``rules.py``; arguments stand in parentheses, parted by spaces.
+are those of ``rules/``; arguments stand in parentheses, parted by spaces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from avatar_export.errors import ModelError
-from avatar_export.whitelist.predicates import Rule
+from avatar_export.whitelist.rules.predicates import Rule
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, UndeterminedError
 
@@ -82,7 +82,9 @@ def parse(text: str) -> Clauses:
 
 
 def _call(text: str) -> Call:
-    from avatar_export.whitelist.rules import PREDICATES  # late: rules on fusions need clauses
+    from avatar_export.whitelist.rules.every import (
+        PREDICATES,  # late: rules on fusions need clauses
+    )
 
     match = _CALL.fullmatch(text)
     if match is None or match[2] not in PREDICATES:

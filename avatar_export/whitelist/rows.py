@@ -112,3 +112,12 @@ def _check_unique(path: Path, table: Table, rows: list[Row]) -> None:
         if key in seen:
             raise ModelError(f"{path}: two rows for {' '.join(key)}")
         seen.add(key)
+
+
+def expect_keys(path: Path, what: str, entry: object, types: dict[str, type]) -> None:
+    """Raise ``ModelError`` unless the entry is a table of exactly these keys and types."""
+    if not isinstance(entry, dict) or set(entry) != set(types):
+        raise ModelError(f"{path}: {what}: the keys must be {', '.join(types)}")
+    for key, kind in types.items():
+        if type(entry[key]) is not kind:
+            raise ModelError(f"{path}: {what}: {key} must be of type {kind.__name__}")

@@ -10,7 +10,7 @@ import onnx
 from avatar_export.checking.record import CheckedModel
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
 from avatar_export.whitelist.judgement import Judgement, NodeVerdict
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 # What the tables of every version agree on: Relu is fine, an operator of another domain is not.
 GOOD = "(float[1,4,8,8] x) => (float[1,4,8,8] y) { y = Relu (x) }"

@@ -10,7 +10,7 @@ from avatar_export.checking.baseline import label, read_baseline, write_baseline
 from avatar_export.checking.selection import Selection
 from avatar_export.errors import UserError
 from avatar_export.whitelist.finding import Severity
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 from .judged import checked, finding
 

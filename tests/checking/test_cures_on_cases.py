@@ -12,7 +12,8 @@ import pytest
 from avatar_export.passes.cures.order import apply_cures, known_cures
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.finding import Finding
-from avatar_export.whitelist.tables import known_sdks, load_sdk, resolve_target
+from avatar_export.whitelist.tables import known_sdks, load_sdk
+from avatar_export.whitelist.targets import resolve_target
 
 DATA = Path(__file__).parent.parent / "data" / "converter" / "cases.jsonl"
 CPU = resolve_target(None, "2.25", "cpu")

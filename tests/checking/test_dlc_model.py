@@ -15,7 +15,8 @@ from avatar_export.dlc.netd import DlcTensor
 from avatar_export.errors import AvatarExportError, ModelError, UserError
 from avatar_export.whitelist.finding import Severity, Verdict
 from avatar_export.whitelist.judgement import Judgement, Port
-from avatar_export.whitelist.tables import known_sdks, load_sdk, resolve_target
+from avatar_export.whitelist.tables import known_sdks, load_sdk
+from avatar_export.whitelist.targets import resolve_target
 
 TESTS = Path(__file__).resolve().parent.parent
 RECORDED = {path.stem: path for path in sorted((TESTS / "data" / "dlc").glob("*.dlc"))}

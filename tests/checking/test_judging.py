@@ -7,7 +7,7 @@ from avatar_export.checking.judging import Question, judge, judge_all
 from avatar_export.dlc.qnngpu import NodeOpinion, SecondOpinion
 from avatar_export.errors import ModelError, UserError
 from avatar_export.whitelist.judgement import Judgement
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 from .judged import BAD, GOOD, OPEN, write
 

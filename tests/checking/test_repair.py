@@ -8,7 +8,8 @@ from avatar_export.checking import repair
 from avatar_export.checking.repair import load_weights, mend, named_cures, plan, told, write_model
 from avatar_export.errors import ModelError, UserError
 from avatar_export.onnx_file import read_model
-from avatar_export.whitelist.tables import load_sdk, resolve_target
+from avatar_export.whitelist.tables import load_sdk
+from avatar_export.whitelist.targets import resolve_target
 
 from .judged import GOOD, checked, finding, write
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from avatar_export.whitelist.tables import known_runtimes, known_sdks, load_targets
+from avatar_export.whitelist.tables import known_sdks
+from avatar_export.whitelist.targets import known_runtimes, load_targets
 from tests.cli.conftest import Run
 
 

@@ -12,7 +12,7 @@ from avatar_export.precision.fp16 import Fp16Report
 from avatar_export.precision.parity import Parity, Tolerance
 from avatar_export.whitelist.check import Judgement
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 POSE = TensorSpec("pose", (1, 136), "NC", -1.0, 1.0, "key points")
 MASK = TensorSpec("mask", (1, 1, 64, 64), "NCHW", 0.0, 1.0, "foreground")

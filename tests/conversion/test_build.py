@@ -17,7 +17,8 @@ from avatar_export.graphs.bilayer import enhance_graph, frame_graph
 from avatar_export.graphs.spec import Graph, TensorSpec
 from avatar_export.networks.bilayer import BilayerModel
 from avatar_export.whitelist.check import check
-from avatar_export.whitelist.tables import load_sdk, resolve_target
+from avatar_export.whitelist.tables import load_sdk
+from avatar_export.whitelist.targets import resolve_target
 from tests.conversion.converted import Converted, photo
 
 TARGET = resolve_target()

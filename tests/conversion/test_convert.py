@@ -31,7 +31,8 @@ from avatar_export.precision.metrics import psnr
 from avatar_export.precision.runner import OnnxRunner
 from avatar_export.resources import sample
 from avatar_export.whitelist.check import Judgement, check
-from avatar_export.whitelist.tables import load_sdk, resolve_target
+from avatar_export.whitelist.tables import load_sdk
+from avatar_export.whitelist.targets import resolve_target
 from tests.conversion.converted import (
     BAKED_FILES,
     DLC_FILES,

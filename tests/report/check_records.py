@@ -5,7 +5,7 @@ from __future__ import annotations
 from avatar_export.checking.record import CheckedModel, CheckRun
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
 from avatar_export.whitelist.judgement import Judgement, NodeVerdict, Port
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 # What a node or a file may be called to break a format or to steer who reads it.
 HOSTILE = {

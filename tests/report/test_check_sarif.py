@@ -12,7 +12,7 @@ import pytest
 from avatar_export.checking.record import CheckRun
 from avatar_export.report.check_sarif import SCHEMA, fingerprint, render
 from avatar_export.report.check_summary import project_path
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 from tests.report.check_records import (
     HOSTILE,
     clean,

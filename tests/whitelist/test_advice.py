@@ -9,9 +9,9 @@ from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.advice import advice
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.rows import read_rows
-from avatar_export.whitelist.tables import known_sdks, load_sdk, resolve_target
-
-from .models import model
+from avatar_export.whitelist.tables import known_sdks, load_sdk
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.models import model
 
 ROWS = read_rows(layer_whitelist() / "advice.csv")
 # Of the domain com.microsoft, which older exports of PyTorch use.

@@ -10,7 +10,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.finding import Verdict
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 from avatar_export.whitelist.view import ModelView
 
 DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"

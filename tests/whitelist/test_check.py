@@ -10,9 +10,8 @@ from avatar_export.errors import ModelError
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.codes import known_codes
 from avatar_export.whitelist.finding import Severity, Verdict
-from avatar_export.whitelist.tables import resolve_target
-
-from .models import model
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.models import model
 
 
 def judge(signature, body, opset=11, sdk="2.35", runtime="gpu_float16", **weights):

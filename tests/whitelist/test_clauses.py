@@ -4,9 +4,8 @@ import pytest
 
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.clauses import parse
-from avatar_export.whitelist.tables import resolve_target
-
-from .models import node
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.models import node
 
 RELU = ("(float[1,8] x) => (float[1,8] y)", "y = Relu (x)")
 

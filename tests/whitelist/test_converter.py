@@ -13,7 +13,7 @@ import pytest
 
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.judgement import Judgement
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.targets import resolve_target
 
 DATA = Path(__file__).parent.parent / "data" / "converter" / "cases.jsonl"
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "agreement.md"

@@ -9,9 +9,9 @@ import pytest
 from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.rows import read_rows, read_toml, schema
-from avatar_export.whitelist.tables import known_runtimes, known_sdks, load_sdk, resolve_target
-
-from .models import model
+from avatar_export.whitelist.tables import known_sdks, load_sdk
+from avatar_export.whitelist.targets import known_runtimes, resolve_target
+from tests.whitelist.models import model
 
 SDKS = ("1.17", "1.43", "2.5", "2.25", "2.35")
 FILES = ("faults", "fusions", "layers", "limits", "onnx_ops")

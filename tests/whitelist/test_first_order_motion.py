@@ -10,9 +10,8 @@ import pytest
 
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.finding import Verdict
-from avatar_export.whitelist.tables import resolve_target
-
-from .models import model
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.models import model
 
 SIGNATURE = """
     (float[1,3,16,16] source, float[1,2,1,1,2] points, float[1,2,1,1,2] driving,

@@ -7,8 +7,7 @@ import pytest
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.patterns import match, parse_pattern
 from avatar_export.whitelist.view import ModelView
-
-from .models import model
+from tests.whitelist.models import model
 
 RMS = "Div(x, Sqrt(Add(@ReduceMean(Mul(x, x)), s1)))"
 NORM = """

@@ -6,13 +6,8 @@ import pytest
 
 from avatar_export.errors import ModelError, UserError
 from avatar_export.resources import layer_whitelist
-from avatar_export.whitelist.tables import (
-    load_sdk,
-    load_targets,
-    read_sdk,
-    read_targets,
-    resolve_target,
-)
+from avatar_export.whitelist.tables import load_sdk, read_sdk
+from avatar_export.whitelist.targets import load_targets, read_targets, resolve_target
 
 
 def test_listed_versions():

@@ -6,7 +6,7 @@ from onnx import TensorProto
 
 from avatar_export.whitelist.context import fusion_of, layout_of
 from avatar_export.whitelist.layout import Layout
-from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView
 

@@ -9,7 +9,7 @@ converter source, QAIRT 2.25.0.240728.)
 
 from __future__ import annotations
 
-from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, Shape, UndeterminedError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avatar_export.whitelist.network import Network, Operation, Parameter, Tensor
+from avatar_export.whitelist.network.graph import Network, Operation, Parameter, Tensor
 
 Shape = tuple[int, ...]
 

@@ -5,12 +5,12 @@ import pytest
 
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.finding import Verdict
-from avatar_export.whitelist.network import Network, Operation, Tensor
-from avatar_export.whitelist.operation_table import load_operation_table
-from avatar_export.whitelist.operations import check_operations
-from avatar_export.whitelist.tables import load_sdk, resolve_target
-
-from .networks import network
+from avatar_export.whitelist.network.graph import Network, Operation, Tensor
+from avatar_export.whitelist.network.operations import check_operations
+from avatar_export.whitelist.network.table import load_operation_table
+from avatar_export.whitelist.tables import load_sdk
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.network.networks import network
 
 
 def judged(net, sdk="2.25", runtime="gpu"):

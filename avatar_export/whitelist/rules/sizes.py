@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, Shape, UndeterminedError
 

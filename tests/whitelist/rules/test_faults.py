@@ -6,9 +6,8 @@ import pytest
 
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.finding import Severity
-from avatar_export.whitelist.tables import resolve_target
-
-from .models import model
+from avatar_export.whitelist.targets import resolve_target
+from tests.whitelist.models import model
 
 IMAGE = "(float[1,4,8,8] x) => (float[1,4,8,8] y)"
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from avatar_export.errors import ModelError
 from avatar_export.resources import layer_whitelist
 from avatar_export.whitelist.codes import known_codes
-from avatar_export.whitelist.network import Parameters
+from avatar_export.whitelist.network.graph import Parameters
 from avatar_export.whitelist.rows import read_toml
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import pytest
 
 from avatar_export.errors import ModelError
 from avatar_export.resources import layer_whitelist
-from avatar_export.whitelist.operation_table import load_operation_table, read_operation_table
+from avatar_export.whitelist.network.table import load_operation_table, read_operation_table
 
 FILE = layer_whitelist() / "dlc_operations.toml"
 

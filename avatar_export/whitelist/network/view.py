@@ -16,8 +16,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from avatar_export.whitelist.network import Network, Operation, Parameter
-from avatar_export.whitelist.operation_table import AttributeRule, OperationTable
+from avatar_export.whitelist.network.graph import Network, Operation, Parameter
+from avatar_export.whitelist.network.table import AttributeRule, OperationTable
 from avatar_export.whitelist.view import ModelView, NodeView, Shape, UndeterminedError
 
 _CHANNEL_FIRST = (0, 3, 1, 2)

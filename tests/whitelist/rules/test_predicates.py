@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from avatar_export.whitelist.rules import PREDICATES
-from avatar_export.whitelist.tables import resolve_target
+from avatar_export.whitelist.rules.every import PREDICATES
+from avatar_export.whitelist.targets import resolve_target
 from avatar_export.whitelist.view import UndeterminedError
-
-from .models import node
+from tests.whitelist.models import node
 
 X = "float[1,8,4,4] x"
 UNARY = f"({X}) => (float[1,8,4,4] y)"
@@ -171,7 +170,7 @@ def test_fully_connected(depth, channels):
 def test_every_rule_is_tested_here():
     rules = {c[0].split()[0] for c in (*CASES, *WEIGHT_CASES)}
     rules |= {"equal_strides", "packed_width", "image_height", "fully_connected"}
-    here = ("predicates", "sizes")
+    here = ("predicates", "axes", "sizes")
     assert rules == {n for n, p in PREDICATES.items() if p.function.__module__.endswith(here)}
 
 

@@ -5,11 +5,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from avatar_export.whitelist.operation_table import load_operation_table
-from avatar_export.whitelist.operation_view import NetworkView, OperationView
+from avatar_export.whitelist.network.table import load_operation_table
+from avatar_export.whitelist.network.view import NetworkView, OperationView
 from avatar_export.whitelist.view import UndeterminedError
-
-from .networks import network
+from tests.whitelist.network.networks import network
 
 CHANNEL_FIRST = (0, 3, 1, 2)
 

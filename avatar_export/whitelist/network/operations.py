@@ -11,14 +11,14 @@ from avatar_export.whitelist.check import GRAPH_INPUT
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
 from avatar_export.whitelist.judge import Judge
 from avatar_export.whitelist.judgement import Judgement
-from avatar_export.whitelist.network import Network
-from avatar_export.whitelist.operation_table import (
+from avatar_export.whitelist.network.graph import Network
+from avatar_export.whitelist.network.table import (
     FIXED,
     FLOAT,
     PrecisionRow,
     load_operation_table,
 )
-from avatar_export.whitelist.operation_view import NetworkView, OperationView
+from avatar_export.whitelist.network.view import NetworkView, OperationView
 from avatar_export.whitelist.tables import SdkTables, load_sdk
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, UndeterminedError

@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 
 from avatar_export.whitelist.context import fusion_of
-from avatar_export.whitelist.folding_rules import is_uniform
-from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.rules.folding import is_uniform
+from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView
 

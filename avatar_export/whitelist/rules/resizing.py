@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_export.whitelist.predicates import predicate
+from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, UndeterminedError
 
