@@ -30,6 +30,8 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.full_size
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.install
+	$(BIN)/python -m benchmarks.check_speed
+	$(BIN)/python -m benchmarks.fuzz_check
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

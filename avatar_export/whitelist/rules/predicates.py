@@ -241,18 +241,6 @@ def last_dim(node: NodeView, target: Target, index: str) -> str:
 
 
 @predicate
-def plain_operands(node: NodeView, target: Target, size: str, operator: str) -> str:
-    """No operand of this rank is the given operator applied to a graph input."""
-    for i in node.operands():
-        writer = node.model.producers.get(node.inputs[i])
-        if writer is None or writer.operator != operator or node.rank(i) != int(size):
-            continue
-        if writer.has(0) and writer.inputs[0] in node.model.inputs:
-            return f"input {i} is {operator} of the rank {size} graph input {writer.inputs[0]}"
-    return ""
-
-
-@predicate
 def equal_strides(node: NodeView, target: Target) -> str:
     """All strides are the same."""
     strides = node.ints("strides") or []

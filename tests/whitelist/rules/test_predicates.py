@@ -88,7 +88,6 @@ CASES = [
     ("no_negative pads 1", PAD, CROP),
     ("begin_pads_zero", POOL, BAD_POOL),
     ("last_dim 2", GEMM_VECTOR, GEMM_SCALAR),
-    ("plain_operands 3 Transpose", MATMUL, TRANSPOSED),
     ("batch_dims_match", MATMUL, BAD_MATMUL),
     ("static_inputs", RELU, DYNAMIC),
     ("known_shape", RELU, DYNAMIC),
