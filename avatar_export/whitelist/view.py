@@ -72,7 +72,8 @@ class ModelView(Names):
             if self.is_static(*node.outputs):
                 continue
             # ONNX has tried this node before, and knows no more unless an operand does.
-            if not self.sound or self.outer or not computed.isdisjoint(node.inputs):
+            fresh = not (node.domain or node.definition.infers)
+            if not self.sound or self.outer or fresh or not computed.isdisjoint(node.inputs):
                 computed.update(self._improve(node))
             for name in node.outputs:
                 if name in declared and self.learn(name, declared[name]):

@@ -13,6 +13,7 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs, infer_shapes
 
 from avatar_export.errors import ModelError
+from avatar_export.whitelist.model.early import as_later, keeps_first, version_that_infers
 from avatar_export.whitelist.model.growth import is_tame, is_wild
 from avatar_export.whitelist.model.hazards import hazard, hide, show
 from avatar_export.whitelist.model.inlining import inlined
@@ -111,6 +112,15 @@ def infer_node(
     unknown = any(name not in types for name in node.input if name)
     if known.schema is None or unknown or hazard(node, opset) or is_wild(node, types):
         return {}
+    if not known.infers and keeps_first(node):
+        return {node.output[0]: types[node.input[0]]} if any(node.input[:1]) else {}
+    if not known.infers:
+        opset = version_that_infers(node.op_type, opset)
+        later = as_later(node, opset, values, types) if opset else None
+        if later is None:
+            return {}
+        node, known = later, definition(node.op_type, opset)
+    assert known.schema is not None  # neither for what was known nor for what is later
     if any(a.name not in known.types for a in node.attribute):
         node = _without_foreign_attributes(node, known)
     try:

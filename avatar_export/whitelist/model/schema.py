@@ -20,6 +20,7 @@ class Definition:
         required: attributes that must be given.
         types: ``AttributeProto`` type of each attribute.
         has_bodies: whether an attribute is a graph.
+        infers: whether ONNX infers the types of its results; some first versions do not.
     """
 
     schema: OpSchema | None
@@ -27,6 +28,7 @@ class Definition:
     required: tuple[str, ...] = ()
     types: dict[str, int] = field(default_factory=dict)
     has_bodies: bool = False
+    infers: bool = False
 
 
 UNKNOWN = Definition(None)
@@ -55,6 +57,7 @@ def definition(operator: str, opset: int) -> Definition:
         tuple(name for name, known in attributes.items() if known.required),
         {name: _type(known.type) for name, known in attributes.items()},
         any(known.type == OpSchema.AttrType.GRAPH for known in attributes.values()),
+        schema.has_type_and_shape_inference_function,
     )
 
 
