@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from avatar_export.dlc.handover import hand_over, with_names
 from avatar_export.dlc.process import Outcome, run_tool
+from avatar_export.dlc.qnn_package import DISTRIBUTION, child_environment, find_library
 from avatar_export.dlc.qnngpu_child import LIBRARY, LOG, OUTCOME
 from avatar_export.dlc.qnngpu_log import Answer, ValidatorLog, read_log
-from avatar_export.dlc.qnnir import DISTRIBUTION
 from avatar_export.errors import MissingDependency, ModelError
 
 if TYPE_CHECKING:
@@ -84,13 +84,7 @@ class SecondOpinion:
 
 def find() -> Path | None:
     """The installed libQnnGpu.so, or None."""
-    from importlib import util
-
-    spec = util.find_spec("onnxruntime_qnn")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / LIBRARY).is_file():
-            return Path(folder) / LIBRARY
-    return None
+    return find_library(LIBRARY)
 
 
 def ask(model: onnx.ModelProto, *, timeout: float = TIMEOUT) -> SecondOpinion:
@@ -144,10 +138,7 @@ def _run_child(work: Path, timeout: float) -> Outcome:
     programs.mkdir()
     for name in _COMPILER:
         (programs / name).touch(mode=0o755)
-    source = str(Path(__file__).resolve().parents[2])
-    environ = dict(os.environ)
-    environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime 1.31 leaves an id in ~/.cache
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, environ.get("PYTHONPATH"))))
+    environ = dict(child_environment())
     environ["PATH"] = os.pathsep.join(filter(None, (str(programs), environ.get("PATH"))))
     command = (*_CHILD, str(work / "model.onnx"), str(work))
     return run_tool(command, folder=work, environ=environ, timeout=timeout)

@@ -9,7 +9,6 @@ is read and compared with the model and with the graph in the file.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from avatar_export.dlc import container, interface, netd
 from avatar_export.dlc.process import Outcome, run_tool
+from avatar_export.dlc.qnn_package import DISTRIBUTION, child_environment, find_library
 from avatar_export.dlc.record import DlcWriter
 from avatar_export.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx
 
-DISTRIBUTION = "onnxruntime-qnn"
 LIBRARY = "libQnnIr.so"
 TIMEOUT = 1800.0
 """Seconds; a frame generator of 3 million parameters takes about one."""
@@ -58,15 +57,13 @@ class Refusal:
 
 def find() -> DlcWriter | None:
     """The installed libQnnIr.so, or None."""
-    from importlib import metadata, util
+    from importlib import metadata
 
-    spec = util.find_spec("onnxruntime_qnn")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        library = Path(folder) / LIBRARY
-        if library.is_file():
-            version = metadata.version(DISTRIBUTION)
-            return DlcWriter("qnnir", version, library.parent, f"{LIBRARY} of {DISTRIBUTION}")
-    return None
+    library = find_library(LIBRARY)
+    if library is None:
+        return None
+    version = metadata.version(DISTRIBUTION)
+    return DlcWriter("qnnir", version, library.parent, f"{LIBRARY} of {DISTRIBUTION}")
 
 
 def convert(onnx_path: Path, work: Path, *, timeout: float = TIMEOUT) -> bytes:
@@ -109,12 +106,8 @@ def _serialised(model: onnx.ModelProto, path: Path) -> bytes:
 
 
 def _run_child(model: Path, work: Path, timeout: float) -> Outcome:
-    source = str(Path(__file__).resolve().parents[2])
-    environ = dict(os.environ)
-    environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime 1.31 leaves an id in ~/.cache
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, environ.get("PYTHONPATH"))))
     command = (*_CHILD, str(model), str(work))
-    return run_tool(command, folder=work, environ=environ, timeout=timeout)
+    return run_tool(command, folder=work, environ=child_environment(), timeout=timeout)
 
 
 def _read_trace(path: Path) -> dict[str, Any]:
