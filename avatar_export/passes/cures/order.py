@@ -33,6 +33,7 @@ from avatar_export.passes.cures.unique_names import UniqueNames
 from avatar_export.passes.cures.vector_rank import VectorRank
 from avatar_export.passes.lower_opset import LowerOpset
 from avatar_export.passes.pipeline import PassRecord, Step, run_pipeline
+from avatar_export.passes.simplify import Simplify
 
 _ORDER: tuple[tuple[type[Pass], str], ...] = (
     (UniqueNames, "first: what follows names its nodes after those it replaces"),
@@ -89,6 +90,8 @@ def apply_cures(
         verify: compare after every change, on random inputs of a fixed seed. Off, a model with
             open shapes or operators that ONNX Runtime lacks is rewritten as well, unproved.
 
+    A model that computes shapes, as PyTorch writes it, is simplified by onnxsim first.
+
     Returns:
         the model, and what each cure did, with notes on what it left.
 
@@ -103,6 +106,8 @@ def apply_cures(
     wanted = {*names, *(_FOLLOWED_BY[name] for name in names if name in _FOLLOWED_BY)}
     proto, renamed = _rename(_normalised(model), wanted)
     steps = [Step(cure(), why) for cure, why in _ORDER[1:] if cure.name in wanted]
+    if any(node.op_type == "Shape" for node in proto.graph.node):
+        steps.insert(0, Step(Simplify(), "before patterns: shapes that are computed hide them"))
     if LowerOpset.name in wanted:
         steps.append(Step(LowerOpset(opset), "last: everything before writes the model's own set"))
     cured, records = run_pipeline(proto, steps, random_inputs(proto) if verify else {}, verify)

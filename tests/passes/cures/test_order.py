@@ -151,3 +151,21 @@ def test_a_cure_that_changes_the_result_is_caught(monkeypatch: pytest.MonkeyPatc
     body = "g (float[2,4] x) => (float[2,4] y) { n = ReduceL1<axes=[0]>(x) y = Div(x, n) }"
     with pytest.raises(ParityError, match="spell-out-norm"):
         apply_cures(parsed(body, 13), ["spell-out-norm"], opset=13)
+
+
+def test_computed_shapes_are_folded_before_the_cures() -> None:
+    proto = parsed(
+        """g (float[1,4,8,8] x) => (float[1,4,10,10] y) {
+            s = Shape(x) n = Gather<axis = 0>(s, zero) one = Div(n, n) u = Unsqueeze(one, zeros)
+            p = Concat<axis = 0>(none, u, u, none, u, u)
+            y = Pad(x, p, v)
+        }""",
+        13,
+        zero=np.array(0),
+        zeros=np.array([0]),
+        none=np.array([0, 0]),
+        v=np.float32(0.5),
+    )
+    cured, records = apply_cures(proto, ["pad-value"], opset=11)
+    assert [record.name for record in records] == ["onnxsim", "pad-value"]
+    assert "Add" in [node.op_type for node in cured.graph.node]
