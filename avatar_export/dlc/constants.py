@@ -31,7 +31,8 @@ def fold_constants(model: onnx.ModelProto, folder: Path) -> list[int]:
     indices = _constant_nodes(model, shapes)
     nodes = list(model.graph.node)
     folded = [nodes[index] for index in indices]
-    rest = [node for index, node in enumerate(nodes) if index not in set(indices)]
+    gone = set(indices)
+    rest = [node for index, node in enumerate(nodes) if index not in gone]
     read = {name for node in rest for name in _names_read(node)}
     read.update(info.name for info in model.graph.output)
     wanted = [name for node in folded for name in node.output if name in read]

@@ -14,6 +14,8 @@ from avatar_export.whitelist.rules.predicates import Rule
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import NodeView, UndeterminedError
 
+# What a rule raises that is asked of a node which makes no sense.
+MALFORMED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StopIteration)
 _CALL = re.compile(r"(not )?(\w+)(?:\(([^()]*)\))?")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from avatar_export.whitelist.fusions import Fusion
 from avatar_export.whitelist.layout import Layout
@@ -25,19 +24,23 @@ class Context:
 
 
 _EMPTY = Context({}, {})
-_contexts: WeakKeyDictionary[ModelView, Context] = WeakKeyDictionary()
 
 
 def set_context(view: ModelView, context: Context) -> None:
     """Keep what is known of a graph, for the rules to ask."""
-    _contexts[view] = context
+    # On the view itself: a table beside it would keep every graph alive, for fusions name nodes.
+    view.notes = context
+
+
+def _context(view: ModelView) -> Context:
+    return view.notes if isinstance(view.notes, Context) else _EMPTY
 
 
 def fusion_of(node: NodeView) -> Fusion | None:
     """The fusion that the node is merged into."""
-    return _contexts.get(node.model, _EMPTY).fusions.get(id(node))
+    return _context(node.model).fusions.get(id(node))
 
 
 def layout_of(view: ModelView, name: str) -> Layout:
     """Order of axes of a tensor; ONNX order for a constant."""
-    return _contexts.get(view, _EMPTY).layouts.get(name, Layout.PLAIN)
+    return _context(view).layouts.get(name, Layout.PLAIN)

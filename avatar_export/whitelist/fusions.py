@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from avatar_export.whitelist.clauses import Clauses
+from avatar_export.whitelist.clauses import MALFORMED, Clauses
 from avatar_export.whitelist.patterns import Call, match
 from avatar_export.whitelist.target import Target
 from avatar_export.whitelist.view import ModelView, NodeView, UndeterminedError
@@ -75,6 +75,6 @@ def _fusion(row: FusionRow, node: NodeView, target: Target) -> Fusion | None:
     try:
         if row.when.failure(matched.anchor, target):
             return None
-    except UndeterminedError:
+    except (UndeterminedError, *MALFORMED):
         return None
     return Fusion(row, node, matched.anchor, matched.nodes, matched.letters.get("x", ""))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.advice import advice
-from avatar_export.whitelist.clauses import Clauses
+from avatar_export.whitelist.clauses import MALFORMED, Clauses
 from avatar_export.whitelist.context import fusion_of
 from avatar_export.whitelist.finding import Finding, Severity, Verdict
 from avatar_export.whitelist.fusions import Fusion
@@ -82,7 +82,7 @@ class Judge:
             cure: pass that mends what has no cure of its own.
         """
         for limit in self._bound(kind, subjects).values():
-            if self._failure(limit.when, node):
+            if not self._applies(limit.when, node):
                 continue
             failure = self._failure(limit.requires, node)
             if failure:
@@ -202,6 +202,10 @@ class Judge:
         row = self.tables.operators[fusion.anchor.operator]
         return self._asked(lambda: row.operations(fusion.anchor, self.target))
 
+    def _applies(self, when: Clauses, node: NodeView | None) -> bool:
+        """Whether the clauses hold; a rule of which nobody can say so blames nobody."""
+        return self._asked(lambda: when.failure(node or self.node, self.target)) == ""
+
     def _failure(self, clauses: Clauses, node: NodeView | None = None) -> str:
         """Why the node breaks the clauses; empty, and noted, when that cannot be known."""
         return self._asked(lambda: clauses.failure(node or self.node, self.target)) or ""
@@ -213,7 +217,7 @@ class Judge:
         except UndeterminedError as error:
             self.undetermined = str(error)
             return None
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        except MALFORMED as error:
             if any(f.severity is Severity.ERROR for f in self.findings):
                 return None  # a rule for nodes that are taken, asked of one that is not
             raise ModelError(f"node {self.node.name}: malformed {self.node.operator}") from error

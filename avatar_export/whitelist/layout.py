@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 
 from avatar_export.resources import layer_whitelist
-from avatar_export.whitelist.clauses import Clauses, parse
+from avatar_export.whitelist.clauses import MALFORMED, Clauses, parse
 from avatar_export.whitelist.fusions import Fusion
 from avatar_export.whitelist.rows import read_rows
 from avatar_export.whitelist.target import Target
@@ -63,6 +63,8 @@ def find_layouts(
         else:
             layout = _layout_after(node, found, target)
         for name in node.outputs:
+            if name in view.constants:
+                continue
             moved = _rank(view, name) in _MOVED_RANKS
             found[name] = layout if moved else Layout.PLAIN
     return found
@@ -83,7 +85,9 @@ def _fed(view: ModelView, name: str) -> Layout:
 
 def _stays(reader: NodeView, name: str) -> bool:
     row = _rows().get(reader.operator)
-    return row is not None and row.unmoved >= 0 and reader.inputs.index(name) == row.unmoved
+    if row is None or reader.domain or name not in reader.inputs:
+        return False
+    return reader.inputs.index(name) == row.unmoved
 
 
 @cache
@@ -100,8 +104,12 @@ def _parse(result: str, unmoved: str) -> _Row:
 
 def _merged(fusion: Fusion, found: Mapping[str, Layout]) -> Layout:
     """As the tensor that goes in; a norm over the last axis works, and ends, in ONNX order."""
-    axes = fusion.anchor.ints("axes") or ()
-    last = _rank(fusion.anchor.model, fusion.anchor.inputs[0]) - 1
+    anchor = fusion.anchor
+    last = _rank(anchor.model, anchor.inputs[0]) - 1
+    try:
+        axes = anchor.listed("axes", 1) if anchor.operator.startswith("Reduce") else None
+    except UndeterminedError:
+        return Layout.PLAIN
     if axes and all(axis in (-1, last) for axis in axes):
         return Layout.PLAIN
     return found.get(fusion.tensor, Layout.PLAIN)
@@ -117,12 +125,12 @@ def _layout_after(node: NodeView, found: Mapping[str, Layout], target: Target) -
 
 
 def _result(node: NodeView, target: Target) -> str:
-    row = _rows().get(node.operator)
+    row = None if node.domain else _rows().get(node.operator)
     for outcome in row.outcomes if row else ():
         try:
             if not outcome.condition.failure(node, target):
                 return outcome.result
-        except UndeterminedError:
+        except (UndeterminedError, *MALFORMED):
             return "follows"
     return "follows"
 
@@ -153,8 +161,8 @@ def _is_float(view: ModelView, name: str) -> bool:
 
 def _transposed(node: NodeView, found: Mapping[str, Layout]) -> Layout:
     before = found.get(node.inputs[0], Layout.PLAIN) if node.inputs else Layout.PLAIN
-    perm = tuple(node.ints("perm") or ())
-    rank = len(perm)
+    rank = _rank(node.model, node.inputs[0]) if node.inputs else 0
+    perm = tuple(node.ints("perm") or reversed(range(rank)))
     if before is Layout.LAST and perm == tuple(range(rank)):
         return Layout.LAST
     if before is Layout.LAST and perm == (0, *range(2, rank), 1):

@@ -25,7 +25,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import isclose
-from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
 
 from avatar_export.errors import ModelError
 from avatar_export.whitelist.view import ModelView, NodeView, UndeterminedError
@@ -50,16 +52,27 @@ class Tensor:
             return False
         if self.letter[0] == "c":
             return True
+        if self.letter[0] == "s":
+            return _is_single(view, name)
         try:
-            value = view.value(name)
-        except UndeterminedError:
+            if self.letter[0] == "u":
+                return is_uniform(view.value(name))
+            return _is_single(view, name) and isclose(
+                float(view.value(name).item()), float(self.letter), rel_tol=_NEAR
+            )
+        except (UndeterminedError, TypeError, ValueError):  # not known, or no number
             return False
-        if self.letter[0] == "u":
-            return value.size > 0 and bool((value == value.ravel()[0]).all())
-        number = self.letter[0] != "s"
-        return value.size == 1 and (
-            not number or isclose(value.item(), float(self.letter), rel_tol=_NEAR)
-        )
+
+
+def _is_single(view: ModelView, name: str) -> bool:
+    """Whether a tensor has one element; asked of the shape, for weights are large."""
+    dims = view.dims(name)
+    return dims is not None and all(dim == 1 for dim in dims)
+
+
+def is_uniform(value: NDArray[np.generic]) -> bool:
+    """Whether there are elements, and all are equal."""
+    return value.size > 0 and bool((value == value.ravel()[0]).all())
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,9 @@ def match(pattern: Call, node: NodeView) -> Match | None:
 
 
 def _match_node(call: Call, node: NodeView, found: Match) -> Iterator[Match]:
-    if node.operator not in call.operators or len(node.inputs) < len(call.arguments):
+    if node.operator not in call.operators or node.domain or node.is_folded:
+        return
+    if len(node.inputs) < len(call.arguments):
         return
     if any(i not in node.model.constants for i in node.inputs[len(call.arguments) :] if i):
         return
@@ -185,19 +200,8 @@ def _is_closed(found: Match) -> bool:
     return True
 
 
-_found: WeakKeyDictionary[ModelView, dict[int, int]] = WeakKeyDictionary()
-
-
-def _places(view: ModelView) -> dict[int, int]:
-    """Place of every node by ``id``, folded nodes not counted."""
-    if view not in _found:
-        kept = [node for node in view.nodes if not node.is_folded]
-        _found[view] = {id(node): i for i, node in enumerate(kept)}
-    return _found[view]
-
-
 def _is_stretch(found: Match) -> bool:
     """Whether the nodes follow each other in the graph in this order, folded ones aside."""
-    places = _places(found.nodes[0].model)
+    places = found.nodes[0].model.places
     first = places[id(found.order[0])]
     return all(places.get(id(node)) == first + i for i, node in enumerate(found.order))

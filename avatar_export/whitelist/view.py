@@ -42,6 +42,9 @@ class ModelView(Names):
         ModelError: the protobuf cannot be analysed at all.
     """
 
+    notes: object = None
+    """What callers know of the graph as a whole."""
+
     def __init__(self, source: onnx.ModelProto | Analysed) -> None:
         analysed = source if isinstance(source, Analysed) else analyse(source)
         self.graph, self.outer = analysed.graph, analysed.outer
@@ -138,6 +141,17 @@ class ModelView(Names):
         return {v.name for v in self.graph.output}
 
     @cached_property
+    def places(self) -> dict[int, int]:
+        """Place of every node by ``id``, folded nodes not counted."""
+        kept = (node for node in self.nodes if not node.is_folded)
+        return {id(node): place for place, node in enumerate(kept)}
+
+    @cached_property
+    def unfolded(self) -> list[NodeView]:
+        """The nodes that are not folded, in order: ``places`` counts them."""
+        return [node for node in self.nodes if not node.is_folded]
+
+    @cached_property
     def names(self) -> Counter[str]:
         """How many nodes have each name."""
         return Counter(node.proto.name for node in self.nodes)
@@ -154,7 +168,7 @@ class ModelView(Names):
         for node in self.nodes:
             for name in (*node.inputs, *node.captures):
                 found[name].append(node)
-        return found
+        return dict(found)
 
     @cached_property
     def invalid(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.judgement import Judgement
 from avatar_export.whitelist.targets import resolve_target
+from avatar_export.whitelist.view import ModelView
 
 DATA = Path(__file__).parent.parent / "data" / "converter" / "cases.jsonl"
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "agreement.md"
@@ -94,3 +96,39 @@ def test_operations_are_those_of_the_dlc():
 def test_every_case_has_a_verdict_for_every_node(runtime):
     for name, judgement in judged(runtime).items():
         assert judgement.node_verdicts, name
+
+
+def as_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with Constant nodes for initializers, as PyTorch writes many."""
+    nodes = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+        for tensor in model.graph.initializer
+    ]
+    nodes += model.graph.node
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def test_constants_may_be_initializers_or_nodes():
+    target = resolve_target(None, "2.25", "cpu")
+    for name, case in cases().items():
+        node_form = check(as_nodes(onnx.parser.parse_model(case["model"])), target)
+        plain = judged("cpu")[name]
+        assert [(f.code, f.rule) for f in node_form.findings] == [
+            (f.code, f.rule) for f in plain.findings
+        ], name
+        assert node_form.ports == plain.ports, name
+
+
+def views() -> int:
+    gc.collect()
+    return sum(isinstance(thing, ModelView) for thing in gc.get_objects())
+
+
+def test_judged_models_do_not_stay_in_memory():
+    model = onnx.parser.parse_model(cases()["pixelnorm"]["model"])
+    before = views()
+    for _ in range(5):
+        check(model, resolve_target(None, "2.25", "cpu"))
+    assert views() <= before + 2  # those that two small caches of rules look at

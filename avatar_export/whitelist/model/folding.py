@@ -67,7 +67,8 @@ class Folder:
         if not self._is_foldable(node):
             return False
         for name in node.outputs:
-            self._writers.setdefault(name, node)
+            if name not in self._model.constants:  # an initializer of that name is the value
+                self._writers.setdefault(name, node)
         return True
 
     def _is_foldable(self, node: NodeView) -> bool:

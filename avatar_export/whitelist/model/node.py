@@ -93,7 +93,7 @@ class NodeView:
             self._attributes = {
                 a.name: value(a)
                 for a in self.proto.attribute
-                if a.type == types.get(a.name, a.type)
+                if a.type == types.get(a.name, a.type) and not a.ref_attr_name
             }
         return self._attributes
 
@@ -106,6 +106,17 @@ class NodeView:
         """An attribute that is a list of integers; None when it is absent."""
         value = self.attribute(name)
         return [int(v) for v in value] if isinstance(value, (list, tuple)) else None
+
+    def listed(self, name: str, index: int) -> list[int] | None:
+        """Integers of an attribute that is an input in later sets; None when there is neither.
+
+        Raises:
+            UndeterminedError: the input is not known.
+        """
+        given = self.ints(name)
+        if given is None and self.has(index):
+            given = [int(v) for v in self.model.value(self.inputs[index]).ravel()]
+        return given
 
     def has(self, index: int) -> bool:
         """Whether the input is there (an optional one may be absent or empty)."""

@@ -53,10 +53,9 @@ def axis_is(node: NodeView, target: Target, wanted: str) -> str:
 
 def reduced_axes(node: NodeView) -> list[int]:
     """Reduced axes, from the attribute or (later opsets) the second input; all when absent."""
-    axes = node.ints("axes")
-    if axes is None and node.has(1):
-        axes = [int(v) for v in node.model.value(node.inputs[1]).ravel()]
-    size = node.rank()
+    axes, size = node.listed("axes", 1), node.rank()
+    if not axes and node.attribute("noop_with_empty_axes"):
+        return []
     return [a % size for a in axes] if axes and size else list(range(size))
 
 

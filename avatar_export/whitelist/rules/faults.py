@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from avatar_export.whitelist.context import fusion_of
+from avatar_export.whitelist.rules.axes import reduced_axes
 from avatar_export.whitelist.rules.folding import is_uniform
 from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
@@ -22,10 +23,7 @@ _INT32 = 2**31
 
 
 def _pads(node: NodeView) -> list[int]:
-    given = node.ints("pads")
-    if given is None and node.has(1):
-        given = [int(v) for v in node.model.value(node.inputs[1]).ravel()]
-    return given or []
+    return node.listed("pads", 1) or []
 
 
 @predicate
@@ -142,13 +140,11 @@ def kept_casts(node: NodeView, target: Target, *integral: str) -> str:
 def _vanishes(cast: NodeView) -> bool:
     """Whether casts alone read the result, and the next node of the graph ends such a pair."""
     view = cast.model
-    if any(reader.operator != "Cast" for reader in view.consumers[cast.outputs[0]]):
+    if any(reader.operator != "Cast" for reader in view.consumers.get(cast.outputs[0], ())):
         return False
-    later = (n for n in view.nodes[view.nodes.index(cast) + 1 :] if not n.is_folded)
-    following = next(later, None)
-    return (
-        following is not None and following.operator == "Cast" and following.producer(0) == "Cast"
-    )
+    place = view.places.get(id(cast))
+    following = view.unfolded[place + 1 : place + 2] if place is not None else []
+    return any(n.operator == "Cast" and n.producer(0) == "Cast" for n in following)
 
 
 @predicate
@@ -158,18 +154,11 @@ def last_alone(node: NodeView, target: Target) -> str:
     anchor = fusion.anchor if fusion else node
     shape = anchor.shape()
     wide = [axis for axis, dim in enumerate(shape) if dim != 1]
-    axes = [axis % len(shape) for axis in _reduced(anchor)]
+    axes = [axis % len(shape) for axis in reduced_axes(anchor)]
     last = len(shape) - 1
     if {axis for axis in axes if axis in wide} == {last} & set(wide):
         return ""
     return f"axis {axes} of rank {len(shape)} is reduced, and axis {last} is written"
-
-
-def _reduced(node: NodeView) -> list[int]:
-    axes = node.ints("axes")
-    if axes is None and node.has(1):
-        axes = [int(v) for v in node.model.value(node.inputs[1]).ravel()]
-    return axes if axes else list(range(node.rank()))
 
 
 @predicate
@@ -181,7 +170,10 @@ def factor_kept(node: NodeView, target: Target) -> str:
     fusion = fusion_of(node)
     if fusion is None or fusion.root is not node or node.operator != "Mul":
         return ""
-    quotient = next(m for m in fusion.members if m.operator in ("Div", "Reciprocal"))
+    quotients = [m for m in fusion.members if m.operator in ("Div", "Reciprocal")]
+    if not quotients:
+        return ""
+    quotient = quotients[0]
     factor = 1 if node.inputs[0] == quotient.outputs[0] else 0
     if node.inputs[factor] == fusion.tensor:
         return ""

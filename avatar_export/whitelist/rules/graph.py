@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from onnx import TensorProto
 
 from avatar_export.whitelist.context import fusion_of, layout_of
 from avatar_export.whitelist.layout import Layout
 from avatar_export.whitelist.rules.predicates import predicate
 from avatar_export.whitelist.target import Target
-from avatar_export.whitelist.view import NodeView
+from avatar_export.whitelist.view import ModelView, NodeView
 
 _WIDE = (TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE)
 
@@ -89,15 +91,28 @@ def removable(node: NodeView, target: Target) -> str:
 @predicate
 def reaches(node: NodeView, target: Target, *operators: str) -> str:
     """The graph input leads to one of the operators."""
-    view, seen, names = node.model, set(node.inputs), list(node.inputs)
-    while names:
-        for reader in view.consumers.get(names.pop(), ()):
-            if reader.operator in operators:
-                return ""
-            fresh = [name for name in reader.outputs if name not in seen]
-            seen.update(fresh)
-            names.extend(fresh)
+    if node.name in _leading_to(node.model, operators):
+        return ""
     return f"{node.name} leads to none of {', '.join(operators)}"
+
+
+@lru_cache(maxsize=1)
+def _declared(view: ModelView) -> dict[str, int]:
+    """Element type of every graph input."""
+    return {value.name: value.type.tensor_type.elem_type for value in view.graph.input}
+
+
+@lru_cache(maxsize=1)
+def _leading_to(view: ModelView, operators: tuple[str, ...]) -> frozenset[str]:
+    """Names of all tensors that one of the operators hangs on: one walk for all inputs."""
+    names = [name for n in view.nodes if n.operator in operators for name in n.inputs]
+    seen = set(names)
+    while names:
+        writer = view.producers.get(names.pop())
+        fresh = [name for name in (writer.inputs if writer else ()) if name not in seen]
+        seen.update(fresh)
+        names.extend(fresh)
+    return frozenset(seen)
 
 
 @predicate
@@ -111,18 +126,15 @@ def from_runtime(node: NodeView, target: Target, index: str, *except_by: str) ->
 @predicate
 def narrow(node: NodeView, target: Target) -> str:
     """The graph input is not declared with a 64-bit type."""
-    for value in node.model.graph.input:
-        code = value.type.tensor_type.elem_type
-        if value.name == node.name and code in _WIDE:
-            return f"{node.name} is {TensorProto.DataType.Name(code).lower()}"
-    return ""
+    code = _declared(node.model).get(node.name, 0)
+    return f"{node.name} is {TensorProto.DataType.Name(code).lower()}" if code in _WIDE else ""
 
 
 @predicate
 def input_above_one(node: NodeView, target: Target) -> str:
     """Height and width of the first input are larger than 1."""
     size = node.shape()[2:]
-    return f"the input is {list(size)}, H and W must exceed 1" if min(size) <= 1 else ""
+    return f"the input is {list(size)}, H and W must exceed 1" if min(size, default=2) <= 1 else ""
 
 
 @predicate

@@ -105,8 +105,9 @@ def each(node: NodeView, target: Target, name: str, allowed: str) -> str:
 @predicate
 def outputs(node: NodeView, target: Target, most: str) -> str:
     """No output beyond the first few is used."""
-    read = node.model.consumers.keys() | node.model.outputs
-    used = [name for name in node.proto.output[int(most) :] if name in read]
+    view = node.model
+    beyond = [name for name in node.proto.output[int(most) :] if name]
+    used = [name for name in beyond if name in view.outputs or view.consumers.get(name)]
     return f"output {used[0]} does not exist after conversion" if used else ""
 
 
@@ -217,9 +218,7 @@ def unique_name(node: NodeView, target: Target) -> str:
 @predicate
 def no_negative(node: NodeView, target: Target, name: str, index: str) -> str:
     """No element of the list, an attribute or (later opsets) an input, is negative."""
-    values = node.ints(name)
-    if values is None and node.has(int(index)):
-        values = [int(v) for v in node.model.value(node.inputs[int(index)]).ravel()]
+    values = node.listed(name, int(index))
     return f"{name} {values} has a negative amount" if any(v < 0 for v in values or ()) else ""
 
 

@@ -34,7 +34,12 @@ def _scales(node: NodeView) -> list[float]:
     index = 1 if len(node.inputs) == 2 else 2
     if not node.has(index):
         return []
-    return [float(v) for v in node.model.value(node.inputs[index]).ravel()]
+    scales = [float(v) for v in node.model.value(node.inputs[index]).ravel()]
+    axes = node.ints("axes")
+    if axes is None:
+        return scales
+    named = dict(zip((axis % node.rank() for axis in axes), scales, strict=True))
+    return [named.get(axis, 1.0) for axis in range(node.rank())]
 
 
 def _coordinates(mode: str, before: int, after: int, scale: float) -> Pixels:

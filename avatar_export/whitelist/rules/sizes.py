@@ -150,7 +150,7 @@ def dims_at_most(node: NodeView, target: Target, most: str) -> str:
 def output_above_one(node: NodeView, target: Target) -> str:
     """Height and width of the result are larger than 1."""
     size = node.output_shape()[2:]
-    return f"the result is {list(size)}, H and W must exceed 1" if min(size) <= 1 else ""
+    return f"the result is {list(size)}, H and W must exceed 1" if min(size, default=2) <= 1 else ""
 
 
 @predicate
