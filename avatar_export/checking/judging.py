@@ -14,7 +14,7 @@ from pathlib import Path
 
 import onnx
 
-from avatar_export.checking.dlc_model import check_dlc
+from avatar_export.checking.dlc_model import judge_dlc, read_dlc
 from avatar_export.checking.opinion import disagreements, no_answer
 from avatar_export.checking.paths import is_dlc
 from avatar_export.errors import AvatarExportError, ModelError
@@ -63,7 +63,8 @@ def judge(path: Path, question: Question) -> tuple[Judged, ...]:
         MissingDependency: the second opinion needs what is not installed.
     """
     if is_dlc(path):
-        judgements = [check_dlc(path, target) for target in question.targets]
+        file = read_dlc(path)
+        judgements = [judge_dlc(file, target) for target in question.targets]
         why = "it takes ONNX models only" if question.second_opinion else ""
         return tuple(Judged(j, no_answer(j, path.name, why)) for j in judgements)
     return judge_model(read_model(path, question.inputs), question)

@@ -29,7 +29,7 @@ def _models_of(path: Path) -> list[Path]:
     if not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names too long, and loops
         return [path]
     try:
-        models = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+        models = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     except OSError as error:
         raise UserError(f"cannot look through {path}: {error.strerror}") from error
     if not models:

@@ -18,7 +18,7 @@ from avatar_export.onnx_file import read_model
 from avatar_export.whitelist.tables import load_sdk
 from avatar_export.whitelist.target import Target
 
-_PROTOBUF_AT_MOST = 2**31 - 1
+_WEIGHTS_AT_MOST = 2**31 - 2**26  # of a message of 2 GB; the rest is for the graph
 
 
 def repair(
@@ -122,7 +122,9 @@ def write_model(path: Path, model: onnx.ModelProto) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    if model.ByteSize() <= _PROTOBUF_AT_MOST:
+    # Not ByteSize(), which serialises, and fails beyond the limit.
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if weights <= _WEIGHTS_AT_MOST:
         write_atomically(path, model.SerializeToString())
         return
     with staged_folder(path.parent) as folder:

@@ -119,7 +119,7 @@ def _changes(model: CheckedModel) -> list[str]:
         return []
     done = f"fixed: {model.fixed}" if model.fixed else "nothing written"
     return [
-        printable(f"{done} ({counted(len(model.changes), 'change')})"),
+        printable(done if model.changes else f"{done}, nothing changed"),
         *(f"  {printable(change)}" for change in model.changes),
     ]
 

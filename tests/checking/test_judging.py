@@ -32,7 +32,8 @@ def test_a_model_is_judged_for_every_target_and_read_once(tmp_path, monkeypatch)
 def test_a_dlc_is_known_by_its_content(tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_bytes(b"PK\x03\x04")
     said = [Judgement(target, (), ()) for target in TARGETS]
-    monkeypatch.setattr(judging, "check_dlc", lambda _, target: said[TARGETS.index(target)])
+    monkeypatch.setattr(judging, "read_dlc", lambda path: path)
+    monkeypatch.setattr(judging, "judge_dlc", lambda _, target: said[TARGETS.index(target)])
     assert [answer.judgement for answer in judge(tmp_path / "m.onnx", PLAIN)] == said
 
 
@@ -60,7 +61,8 @@ def test_without_a_second_opinion_the_first_one_stands(tmp_path, monkeypatch):
         raise ModelError("cannot load it")
 
     monkeypatch.setattr("avatar_export.dlc.qnngpu.ask", fail)
-    monkeypatch.setattr(judging, "check_dlc", lambda _, target: Judgement(target, (), ()))
+    monkeypatch.setattr(judging, "read_dlc", lambda path: path)
+    monkeypatch.setattr(judging, "judge_dlc", lambda _, target: Judgement(target, (), ()))
     (tmp_path / "m.dlc").write_bytes(b"PK\x03\x04")
     asked = Question(TARGETS, {}, second_opinion=True)
     reasons = {

@@ -76,7 +76,7 @@ def test_missing_weights_are_an_error(tmp_path):
 def test_what_protobuf_cannot_hold_goes_into_a_file_of_its_own(tmp_path, monkeypatch):
     path = external(tmp_path / "a")
     model = onnx.load(path)
-    monkeypatch.setattr(repair, "_PROTOBUF_AT_MOST", 1000)
+    monkeypatch.setattr(repair, "_WEIGHTS_AT_MOST", 10)
     write_model(tmp_path / "b" / "out.onnx", model)
     files = sorted(p.name for p in (tmp_path / "b").iterdir())
     assert files == ["out.onnx", "out.onnx.data"]

@@ -43,7 +43,7 @@ warning AX102: the operator's version is outside the converter's list (1 finding
 inputs and outputs that change their layout:
   output image: f32 [1, 3, H, ?] -> [1, H, ?, 3], NCHW -> NHWC
 
-fixed: fixed.onnx (1 change)
+fixed: fixed.onnx
   prelu-slope: 1 node
 
 frame.onnx: 3 errors, 2 warnings (1 unknown) for SNPE 2.5 gpu_float16 (adreno640); \

@@ -123,7 +123,7 @@ def test_constants_may_be_initializers_or_nodes():
 
 def views() -> int:
     gc.collect()
-    return sum(isinstance(thing, ModelView) for thing in gc.get_objects())
+    return sum(type(thing) is ModelView for thing in gc.get_objects())
 
 
 def test_judged_models_do_not_stay_in_memory():

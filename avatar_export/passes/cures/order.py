@@ -20,6 +20,7 @@ from avatar_export.passes.cures.inputs import random_inputs
 from avatar_export.passes.cures.pad_value import PadValue
 from avatar_export.passes.cures.plain_norm import PlainNorm
 from avatar_export.passes.cures.prelu_slope import PreluSlope
+from avatar_export.passes.cures.reshape_zero import ReshapeZero
 from avatar_export.passes.cures.resize_rounding import ResizeRounding
 from avatar_export.passes.cures.resize_set import ResizeSet
 from avatar_export.passes.cures.scalar_operand import ScalarOperand
@@ -48,6 +49,7 @@ _ORDER: tuple[tuple[type[Pass], str], ...] = (
     (PlainNorm, "after the norms that are sums"),
     (SplitPad, "before values: the Pad that is left may have one that is not whole"),
     (PadValue, "after the split"),
+    (ReshapeZero, "a node by itself, anywhere"),
     (PreluSlope, "a node by itself, anywhere"),
     (DeconvolutionDilation, "a node by itself, anywhere"),
     (TopkSmallest, "a node by itself, anywhere"),
