@@ -92,7 +92,7 @@ def apply_cures(
         verify: compare after every change, on random inputs of a fixed seed. Off, a model with
             open shapes or operators that ONNX Runtime lacks is rewritten as well, unproved.
 
-    A model that computes shapes, as PyTorch writes it, is simplified by onnxsim first.
+    A model that computes shapes or constants, as PyTorch writes it, goes through onnxsim first.
 
     Returns:
         the model, and what each cure did, with notes on what it left.
@@ -108,12 +108,22 @@ def apply_cures(
     wanted = {*names, *(_FOLLOWED_BY[name] for name in names if name in _FOLLOWED_BY)}
     proto, renamed = _rename(_normalised(model), wanted)
     steps = [Step(cure(), why) for cure, why in _ORDER[1:] if cure.name in wanted]
-    if any(node.op_type == "Shape" for node in proto.graph.node):
-        steps.insert(0, Step(Simplify(), "before patterns: shapes that are computed hide them"))
     if LowerOpset.name in wanted:
         steps.append(Step(LowerOpset(opset), "last: everything before writes the model's own set"))
+    if steps and _computes_constants(proto.graph):
+        steps.insert(0, Step(Simplify(), "before patterns: shapes that are computed hide them"))
     cured, records = run_pipeline(proto, steps, random_inputs(proto) if verify else {}, verify)
     return cured, [*renamed, *records]
+
+
+def _computes_constants(graph: onnx.GraphProto) -> bool:
+    """Whether a node hangs on constants alone, or reads a shape, as in what PyTorch writes."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    return any(
+        node.op_type == "Shape" or (node.input and constants.issuperset(filter(None, node.input)))
+        for node in graph.node
+    )
 
 
 def _rename(
