@@ -349,3 +349,32 @@ def test_macs_are_counted_by_verdict():
     judgement = judge("(float[1,4,8,8] x) => (float[1,4,8,8] y)", body, w=(4, 4, 1, 1))
     assert judgement.macs[Verdict.SUPPORTED] == 4 * 4 * 8 * 8
     assert sum(judgement.macs.values()) == 4 * 4 * 8 * 8
+
+
+ODD = {
+    "casts of a constant": "c = Constant <value_float = 1.5> () i = Cast <to = 6> (c)"
+    " f = Cast <to = 1> (i) y = Add (x, f)",
+    "a text where a number should be": 't = Constant <value_string = "a"> () d = Div (x, t)'
+    " e = Erf (d) y = Relu (e)",
+    "a shuffle of nothing": "s = Constant <value_ints = [0, 1, 2, 2, 4, 4]> () r = Reshape (x, s)"
+    " t = Transpose <perm = [0, 1, 4, 2, 5, 3]> (r)"
+    " q = Constant <value_ints = [0, 0, 8, 8]> () y = Reshape (t, q)",
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+def test_odd_graphs_are_judged(body):
+    judgement = judge("(float[1,4,8,8] x) => (y)", body, 13, "2.25")
+    assert judgement.node_verdicts
+
+
+def test_an_output_that_is_left_out_is_not_read():
+    body = 'z,"","" = BatchNormalization (x, s, s, s, s) y = Clip (z, "", high)'
+    judgement = judge("(float[1,4,8,8] x) => (float[1,4,8,8] y)", body, 13, "2.25", s=(4,), high=())
+    assert not judgement.errors
+
+
+def test_a_reduction_of_nothing_reduces_no_batch():
+    body = "y = ReduceSum <noop_with_empty_axes = 1> (x)"
+    judgement = judge("(float[2,4,8,8] x) => (float[2,4,8,8] y)", body, 13, "2.25")
+    assert not judgement.errors

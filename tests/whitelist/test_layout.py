@@ -111,3 +111,21 @@ def test_a_merged_norm_keeps_the_order_unless_it_works_on_the_last_axis():
     io = "(float[1,4,6,8] x) => (float[1,4,6,8] y)"
     assert ports(io, body.format(axis=1))["y"] == (1, 6, 8, 4)
     assert ports(io, body.format(axis=-1))["y"] == (1, 4, 6, 8)
+
+
+def test_a_transpose_without_a_permutation_reverses_the_axes():
+    io = "(float[1,4,6,8] x) => (float[8,6,4,1] y)"
+    assert ports(io, "y = Transpose (x)")["y"] == (8, 6, 4, 1)
+
+
+def test_axes_of_a_merged_norm_may_be_an_input():
+    body = """
+        last = Constant <value_ints = [-1]> ()
+        q = Mul (x, x)
+        m = ReduceMean <keepdims = 1> (q, last)
+        eps = Constant <value_float = 0.00001> ()
+        e = Add (m, eps)
+        r = Sqrt (e)
+        y = Div (x, r)
+    """
+    assert ports("(float[1,4,6,8] x) => (float[1,4,6,8] y)", body, 18)["y"] == (1, 4, 6, 8)
