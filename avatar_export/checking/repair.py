@@ -10,7 +10,7 @@ import onnx
 
 from avatar_export.checking.counting import Counting
 from avatar_export.checking.judging import Question, judge_model
-from avatar_export.checking.paths import is_dlc
+from avatar_export.checking.paths import guard_inputs, is_dlc
 from avatar_export.checking.record import CheckedModel
 from avatar_export.errors import ModelError, UserError
 from avatar_export.files import staged_folder, write_atomically
@@ -45,6 +45,7 @@ def repair(
     checked = counting.excused(counting.selected(path, judge_model(model, question)))
     if out is None:
         return tuple(replace(one, changes=plan(named_cures(checked))) for one in checked)
+    guard_inputs(weight_files(model, path.parent), (out, data_file(out)))
     load_weights(model, path.parent)
     applied: dict[str, tuple[str, ...]] = {}
     while cures := [name for name in named_cures(checked) if name not in applied]:
@@ -67,6 +68,17 @@ def named_cures(models: Iterable[CheckedModel]) -> dict[str, tuple[str, ...]]:
 def plan(cures: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """What a repair would do, one line a pass."""
     return tuple(f"would apply {cure}: {', '.join(where)}" for cure, where in cures.items())
+
+
+def weight_files(model: onnx.ModelProto, folder: Path) -> set[Path]:
+    """Files that hold tensors of the model."""
+    entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
+    return {folder / entry.value for entry in entries if entry.key == "location"}
+
+
+def data_file(path: Path) -> Path:
+    """Where the weights of a large model go that is written to ``path``."""
+    return path.with_name(f"{path.name}.data")
 
 
 def load_weights(model: onnx.ModelProto, folder: Path) -> None:
@@ -129,5 +141,5 @@ def write_model(path: Path, model: onnx.ModelProto) -> None:
         return
     with staged_folder(path.parent) as folder:
         onnx.save_model(
-            model, folder / path.name, save_as_external_data=True, location=f"{path.name}.data"
+            model, folder / path.name, save_as_external_data=True, location=data_file(path).name
         )

@@ -5,7 +5,10 @@ import onnx
 import pytest
 
 from avatar_export.checking import repair
+from avatar_export.checking.counting import Counting
+from avatar_export.checking.judging import Question
 from avatar_export.checking.repair import load_weights, mend, named_cures, plan, told, write_model
+from avatar_export.checking.selection import read_selection
 from avatar_export.errors import ModelError, UserError
 from avatar_export.onnx_file import read_model
 from avatar_export.whitelist.tables import load_sdk
@@ -88,3 +91,14 @@ def test_a_dlc_is_refused(tmp_path):
     with pytest.raises(UserError, match="is a DLC"):
         repair.refuse_dlc(tmp_path / "m")
     repair.refuse_dlc(write(tmp_path / "m.onnx", GOOD))
+
+
+def test_the_weights_of_the_model_are_not_written_over(tmp_path):
+    path = external(tmp_path)
+    before = (tmp_path / "w.data").read_bytes()
+    question = Question((resolve_target(None, "2.25"),), {})
+    counting = Counting(False, read_selection((), ()), None)
+    for out in ("w.data", "w"):  # "w" would put large weights into w.data
+        with pytest.raises(UserError, match="already in use"):
+            repair.repair(path, tmp_path / out, question, counting)
+    assert (tmp_path / "w.data").read_bytes() == before
