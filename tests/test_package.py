@@ -20,12 +20,13 @@ PACKAGE = ROOT / "avatar_export"
 
 # What each room may import of this package, besides itself and the ground floor. The order is
 # that of docs/architecture.md: data goes one way, nothing imports from above.
-GROUND = {"", "errors", "files", "resources", "onnx_file", "macs"}
+GROUND = {"", "errors", "files", "resources", "onnx_file", "macs", "resize"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "resources": set(),
     "files": set(),
     "macs": set(),
+    "resize": set(),
     "onnx_file": set(),
     "networks": set(),
     "graphs": {"networks"},

@@ -146,11 +146,6 @@ class SdkTables:
             self._bound[key] = tuple(row for row in (*self.limits, *self.faults) if row.binds(*key))
         return self._bound[key]
 
-    def listed_versions(self, operator: str) -> tuple[int, ...]:
-        """Versions of the operator that the converter lists; empty when it has no translation."""
-        row = self.operators.get(operator)
-        return row.versions if row and row.listed != "no" else ()
-
 
 def known_sdks() -> tuple[str, ...]:
     """SDK versions that have tables, oldest first."""

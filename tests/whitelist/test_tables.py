@@ -10,12 +10,6 @@ from avatar_export.whitelist.tables import load_sdk, read_sdk
 from avatar_export.whitelist.targets import load_targets, read_targets, resolve_target
 
 
-def test_listed_versions():
-    assert load_sdk("2.5").listed_versions("Upsample") == (1, 7, 9)
-    assert load_sdk("2.25").listed_versions("RNN") == ()
-    assert load_sdk("2.35").listed_versions("NoSuchOperator") == ()
-
-
 def test_adreno640_is_the_default_target():
     target = resolve_target()
     assert (target.name, target.sdk, target.runtime) == ("adreno640", "2.5", "gpu_float16")

@@ -8,8 +8,9 @@ import onnx_ir as ir
 from avatar_export.errors import ModelError
 from avatar_export.passes.base import Pass
 from avatar_export.passes.cures.reading import title
-from avatar_export.passes.cures.resizing import Axis, picks, resized_axes, survives
+from avatar_export.passes.cures.resizing import picks, resized_axes, survives
 from avatar_export.passes.cures.writer import Writer
+from avatar_export.resize import Axis
 
 _OLD, _NEW = 10, 11
 

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from avatar_export.passes.base import constant
 from avatar_export.passes.cures.reading import fixed_shape
-
-Coordinate = Callable[[np.ndarray, "Axis"], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a Resize: elements before and after, and the scale it calculates with."""
-
-    before: int
-    after: int
-    scale: float
-
-
-# Where output element i lies in the input: operator Resize in the ONNX operator reference.
-_COORDINATES: dict[str, Coordinate] = {
-    "asymmetric": lambda i, axis: i / _typed(i, axis.scale),
-    "half_pixel": lambda i, axis: (i + _typed(i, 0.5)) / _typed(i, axis.scale) - _typed(i, 0.5),
-    "pytorch_half_pixel": lambda i, axis: (
-        _COORDINATES["half_pixel"](i, axis) if axis.after > 1 else i * 0
-    ),
-    "tf_half_pixel_for_nn": lambda i, axis: (i + _typed(i, 0.5)) / _typed(i, axis.scale),
-    "align_corners": lambda i, axis: (
-        i * _typed(i, axis.before - 1) / _typed(i, axis.after - 1) if axis.after > 1 else i * 0
-    ),
-}
-_ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "round_prefer_floor": lambda x: np.ceil(x - _typed(x, 0.5)),
-    "round_prefer_ceil": lambda x: np.floor(x + _typed(x, 0.5)),
-}
+from avatar_export.resize import COORDINATES, ROUNDINGS, Axis, nearest
 
 # Coordinates and rounding of a nearest Resize.
 Rule = tuple[str, str]
@@ -57,15 +26,14 @@ def picks(axis: Axis, coordinates: str, rounding: str) -> list[int] | None:
     None for a rule that is not known here, and where single and double precision disagree: then
     runtimes may differ too.
     """
-    if coordinates not in _COORDINATES or rounding not in _ROUNDINGS:
+    if coordinates not in COORDINATES or rounding not in ROUNDINGS:
         return None
     if axis.scale == 1:
         return list(range(axis.after))
-    found = []
-    for dtype in (np.float32, np.float64):
-        at = _COORDINATES[coordinates](np.arange(axis.after, dtype=dtype), axis)
-        nearest = _ROUNDINGS[rounding](at).clip(0, axis.before - 1)
-        found.append(nearest.astype(np.int64).tolist())
+    found = [
+        nearest(np.arange(axis.after, dtype=dtype), axis, coordinates, rounding).tolist()
+        for dtype in (np.float32, np.float64)
+    ]
     return found[0] if found[0] == found[1] else None
 
 
@@ -109,8 +77,3 @@ def _scales(resize: ir.Node, before: tuple[int, ...], after: tuple[int, ...]) ->
     scales = np.ones(len(before))
     scales[list(axes)] = given
     return scales.tolist()
-
-
-def _typed(like: np.ndarray, number: float) -> np.floating:
-    """A number in the precision of ``like``: numpy must not widen or narrow it."""
-    return like.dtype.type(number)  # type: ignore[no-any-return]

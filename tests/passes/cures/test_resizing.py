@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar_export.passes.cures.resizing import (
-    Axis,
-    picks,
-    resized_axes,
-    same_picks,
-    survives,
-)
+from avatar_export.passes.cures.resizing import picks, resized_axes, same_picks, survives
 from avatar_export.precision.runner import run_onnx
+from avatar_export.resize import Axis
 from tests.passes.models import loaded, parsed
 
 COORDINATES = ["asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners"]
