@@ -18,7 +18,7 @@ from avatar_export.checking.dlc_model import judge_dlc, read_dlc
 from avatar_export.checking.opinion import disagreements, no_answer
 from avatar_export.checking.paths import is_dlc
 from avatar_export.errors import AvatarExportError, ModelError
-from avatar_export.onnx_file import read_model
+from avatar_export.onnx_file import bind, read_model
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.finding import Finding
 from avatar_export.whitelist.judgement import Judgement
@@ -44,11 +44,13 @@ class Question:
     Attributes:
         inputs: dimensions by the name of a graph input.
         second_opinion: whether the QNN GPU backend is asked too.
+        several: whether other models are asked the same, so that an input may be one of theirs.
     """
 
     targets: tuple[Target, ...]
     inputs: Mapping[str, tuple[int, ...]]
     second_opinion: bool = False
+    several: bool = False
 
 
 Answer = tuple[Judged, ...] | AvatarExportError
@@ -67,7 +69,12 @@ def judge(path: Path, question: Question) -> tuple[Judged, ...]:
         judgements = [judge_dlc(file, target) for target in question.targets]
         why = "it takes ONNX models only" if question.second_opinion else ""
         return tuple(Judged(j, no_answer(j, path.name, why)) for j in judgements)
-    return judge_model(read_model(path, question.inputs), question)
+    inputs = None if question.several else question.inputs
+    model = read_model(path, inputs)
+    if question.several:
+        own = {value.name for value in model.graph.input}
+        bind(model, {name: dims for name, dims in question.inputs.items() if name in own})
+    return judge_model(model, question)
 
 
 def judge_model(model: onnx.ModelProto, question: Question) -> tuple[Judged, ...]:

@@ -30,10 +30,11 @@ def disagreements(judgement: Judgement, opinion: SecondOpinion) -> tuple[Finding
 
 
 def no_answer(judgement: Judgement, name: str, why: str) -> tuple[Finding, ...]:
-    """A warning AX302 that the backend said nothing of a whole model; none without a reason."""
+    """A warning AX305 that the backend said nothing of a whole model; none without a reason."""
     if judgement.target.column != "gpu" or not why:
         return ()
-    return (_warning(name, "model", f"no second opinion: {why}", "op validator of libQnnGpu"),)
+    said = f"no second opinion: {why}"
+    return (_warning("AX305", name, "model", said, "op validator of libQnnGpu"),)
 
 
 def _disagreement(node: NodeVerdict, reason: str, version: str) -> Finding:
@@ -41,8 +42,8 @@ def _disagreement(node: NodeVerdict, reason: str, version: str) -> Finding:
         f"the QNN GPU backend refuses it: {reason}" if reason else "the QNN GPU backend refuses it"
     )
     source = f"op validator of libQnnGpu, {version} (upper bound)"
-    return _warning(node.node, node.operator, said, source)
+    return _warning("AX302", node.node, node.operator, said, source)
 
 
-def _warning(node: str, operator: str, reason: str, source: str) -> Finding:
-    return Finding("AX302", Severity.WARNING, Verdict.CONSTRAINED, node, operator, reason, source)
+def _warning(code: str, node: str, operator: str, reason: str, source: str) -> Finding:
+    return Finding(code, Severity.WARNING, Verdict.CONSTRAINED, node, operator, reason, source)

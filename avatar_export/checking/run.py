@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from avatar_export.checking.baseline import read_baseline, write_baseline
@@ -49,7 +49,8 @@ def run_checks(options: Options, show: Show = lambda _: None) -> Outcome:
     paths = find_models(options.models)
     baseline = read_baseline(options.baseline) if options.baseline else None
     guard_inputs((*paths, *([baseline.path] if baseline else [])), options.outputs)
-    question = Question(options.resolved_targets(), options.inputs, options.second_opinion)
+    several = len(paths) > 1
+    question = Question(options.resolved_targets(), options.inputs, options.second_opinion, several)
     counting = Counting(options.strict, options.selection, baseline)
     if options.fix:
         if len(paths) != 1:
@@ -64,7 +65,23 @@ def run_checks(options: Options, show: Show = lambda _: None) -> Outcome:
             failures.append(answer)
         else:
             checked += counting.selected(path, answer)
+    if not failures:
+        require_inputs(options.inputs, checked)
     if options.write_baseline and not failures:
         baseline = write_baseline(options.write_baseline, checked)
     counting = replace(counting, baseline=baseline)
     return Outcome(CheckRun(counting.excused(checked)), tuple(failures))
+
+
+def require_inputs(names: Iterable[str], checked: Iterable[CheckedModel]) -> None:
+    """Make sure that each named input is one of some model.
+
+    Raises:
+        UserError: none has it; the hint lists those there are. Models that differ need not all
+            have the inputs of the others.
+    """
+    ports = (port for model in checked for port in model.judgement.ports)
+    known = {port.name: None for port in ports if port.direction == "input"}
+    for name in names:
+        if name not in known:
+            raise UserError(f"no model has an input {name!r}", f"their inputs: {', '.join(known)}")

@@ -73,7 +73,7 @@ def test_without_a_second_opinion_the_first_one_stands(tmp_path, monkeypatch):
     for name, reason in reasons.items():
         gpu, cpu = judge(tmp_path / name, asked)
         (told,) = gpu.extra
-        assert (told.code, told.severity) == ("AX302", "warning")
+        assert (told.code, told.severity) == ("AX305", "warning")
         assert told.reason.startswith(reason) and cpu.extra == ()
 
 

@@ -186,3 +186,19 @@ def test_a_second_opinion_adds_warnings_only(models, monkeypatch):
     file = models / "b.json"
     run("good.onnx", second_opinion=True, write_baseline=file)
     assert [entry["code"] for entry in json.loads(file.read_text())["entries"]] == ["AX302"]
+
+
+def test_an_input_is_given_to_the_models_that_have_it(models):
+    write(models / "other.onnx", "(float[2,3] z) => (float[2,3] y) { y = Relu (z) }")
+    shape = {"x": (1, 4, 8, 8)}
+    before = run("open.onnx", "other.onnx").run.models
+    opened, other = run("open.onnx", "other.onnx", inputs=shape).run.models
+    assert codes(opened) < codes(before[0])
+    assert other.judgement == before[1].judgement
+
+
+def test_an_input_that_no_model_has_is_an_error(models):
+    with pytest.raises(UserError, match="no model has an input 'q'"):
+        run("good.onnx", "open.onnx", inputs={"q": (1,)})
+    (failure,) = run("open.onnx", inputs={"q": (1,)}).failures
+    assert "no input" in failure.message
