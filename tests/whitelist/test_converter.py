@@ -132,3 +132,23 @@ def test_judged_models_do_not_stay_in_memory():
     for _ in range(5):
         check(model, resolve_target(None, "2.25", "cpu"))
     assert views() <= before + 2  # those that two small caches of rules look at
+
+
+def test_the_numbers_of_the_document_are_those_found_here():
+    taken = [refused(j) != cases()[n]["converted"] for n, j in judged("cpu").items()]
+    differ = [n for n, case in cases().items() if case["numbers"] == "differ"]
+    others = [n for n, c in cases().items() if c["converted"] and c["numbers"] != "differ"]
+    wrong = {n: silently_wrong(judged("cpu")[n]) for n in (*differ, *others)}
+    clean = [n for n, judgement in judged("gpu").items() if judgement.clean]
+    asked = [n for n in clean if cases()[n]["gpu"] in ("accepted", "refused")]
+    converted = sum(case["converted"] for case in cases().values())
+    found = [
+        (sum(taken), len(taken)),
+        (sum(wrong[n] for n in differ), len(differ)),
+        (sum(not wrong[n] for n in others), len(others)),
+        (sum(cases()[n]["gpu"] == "accepted" for n in asked), len(asked)),
+        (converted - len(documented("Other operations")), converted),
+    ]
+    head = DOCUMENT.read_text().split("\n## ")[0]
+    told = re.findall(r"\| (\d+) of (\d+) \|$", head, re.MULTILINE)
+    assert [(int(a), int(b)) for a, b in told] == found
