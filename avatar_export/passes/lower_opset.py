@@ -41,6 +41,7 @@ _NEWER_ATTRIBUTES: dict[str, dict[str, object]] = {
     "ReduceMax": {"noop_with_empty_axes": 0},
     "ReduceMin": {"noop_with_empty_axes": 0},
     "Cast": {"saturate": 1},
+    "DepthToSpace": {"mode": "DCR"},
     "ScatterElements": {"reduction": "none"},
     "AveragePool": {"ceil_mode": 0, "dilations": [1, 1]},
     "MaxPool": {"ceil_mode": 0, "dilations": [1, 1], "storage_order": 0},

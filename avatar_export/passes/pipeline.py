@@ -14,6 +14,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from avatar_export.errors import ParityError
 from avatar_export.passes.base import Pass
+from avatar_export.passes.goal import FEWEST_MACS, Goal
 from avatar_export.passes.macs import count_macs
 from avatar_export.precision.runner import run_onnx
 
@@ -30,10 +31,14 @@ _THREADS = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Step:
-    """A place in a pipeline: which pass, and why it stands there."""
+    """A place in a pipeline: which pass, and why it stands there.
+
+    A ``guarded`` step is taken back if the goal finds the model dearer after it.
+    """
 
     rewrite: Pass
     why: str
+    guarded: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class PassRecord:
 
     ``worst`` is the largest difference of the graph so far from the graph before the first pass,
     relative to the output's largest number. ``notes`` are what the pass left alone, and why.
+    Seconds are the goal's estimate for one run of the graph; None without a goal.
     """
 
     name: str
@@ -53,6 +59,8 @@ class PassRecord:
     macs_after: int
     worst: float
     notes: tuple[str, ...] = ()
+    seconds_before: float | None = None
+    seconds_after: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """For the manifest and the report."""
@@ -64,6 +72,7 @@ def run_pipeline(
     steps: Sequence[Step],
     inputs: Mapping[str, np.ndarray],
     verify: bool = True,
+    goal: Goal | None = None,
 ) -> tuple[onnx.ModelProto, list[PassRecord]]:
     """Run passes over a model; after each that changed something, compare with the original.
 
@@ -74,6 +83,7 @@ def run_pipeline(
         steps: in order.
         inputs: by name, for the comparison; names that a pass bound are left out.
         verify: run the model after every change; off for a draft that is only judged.
+        goal: estimates what the model costs before and after each pass.
 
     Raises:
         ModelError: a pass's ``requires`` or ``ensures`` failed.
@@ -83,34 +93,69 @@ def run_pipeline(
     model = ir.from_proto(proto)
     infer_shapes(model)
     reference = _Reference(proto, inputs) if verify else None
-    records = [_run_step(model, step, reference) for step in steps]
+    records = [_run_step(model, step, reference, goal) for step in steps]
     return ir.to_proto(model), records
 
 
-def _run_step(model: ir.Model, step: Step, reference: _Reference | None) -> PassRecord:
-    nodes, macs = model.graph.num_nodes(), count_macs(model)
+def _run_step(
+    model: ir.Model, step: Step, reference: _Reference | None, goal: Goal | None
+) -> PassRecord:
+    before = _Measure.of(model, goal)
+    kept = model.clone() if step.guarded else None
     step.rewrite.requires(model)
     changes = step.rewrite.apply(model)
     step.rewrite.ensures(model)
+    notes = list(step.rewrite.notes)
     if changes:
         infer_shapes(model)
+    if kept is not None and (reason := _dearer(kept, model, goal or FEWEST_MACS)):
+        model.graph, changes = kept.graph, []
+        notes.append(f"taken back: {reason}")
     worst = reference.change(model) if changes and reference is not None else 0.0
     if reference is not None and not reference.admits(worst):
         raise ParityError(
             f"after pass {step.rewrite.name} the result differs by {worst:.2g} of its range",
             "this is a bug of the pass; please report it with the model",
         )
+    after = _Measure.of(model, goal)
     return PassRecord(
         name=step.rewrite.name,
         why=step.why,
         changes=tuple(changes),
-        notes=tuple(step.rewrite.notes),
-        nodes_before=nodes,
-        nodes_after=model.graph.num_nodes(),
-        macs_before=macs,
-        macs_after=count_macs(model),
+        notes=tuple(notes),
+        nodes_before=before.nodes,
+        nodes_after=after.nodes,
+        macs_before=before.macs,
+        macs_after=after.macs,
+        seconds_before=before.seconds,
+        seconds_after=after.seconds,
         worst=worst,
     )
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Nodes, multiply-adds and estimated seconds of a model."""
+
+    nodes: int
+    macs: int
+    seconds: float | None
+
+    @classmethod
+    def of(cls, model: ir.Model, goal: Goal | None) -> _Measure:
+        seconds = None if goal is None else goal.price(list(model.graph))
+        return cls(model.graph.num_nodes(), count_macs(model), seconds)
+
+
+def _dearer(before: ir.Model, after: ir.Model, goal: Goal) -> str:
+    """In what way a model is dearer than before; empty if it is not."""
+    was, now = _Measure.of(before, goal), _Measure.of(after, goal)
+    if now.macs > was.macs:
+        return f"{now.macs} multiply-adds instead of {was.macs}"
+    assert was.seconds is not None and now.seconds is not None
+    if now.seconds > was.seconds * (1 + 1e-9):
+        return f"{1e3 * now.seconds:.4g} ms instead of {1e3 * was.seconds:.4g} ms ({goal.name})"
+    return ""
 
 
 class _Reference:

@@ -152,14 +152,21 @@ def _passes(record: GraphRecord) -> str:
             len(p.changes),
             f"{p.nodes_before} -> {p.nodes_after}",
             f"{giga(p.macs_before)} -> {giga(p.macs_after)}",
+            _milliseconds(p.seconds_before, p.seconds_after),
             f"{p.worst:.1e}",
             p.why,
         ]
         for p in record.passes
     ]
-    header = ["pass", "changes", "nodes", "GMAC", "worst change", "stands here because"]
+    header = ["pass", "changes", "nodes", "GMAC", "est. ms", "worst change", "stands here because"]
     notes = "".join(f"\n- {p.name}: {note}" for p in record.passes for note in p.notes)
     return f"### {record.file}\n\n" + table(header, rows) + (f"\n{notes}" if notes else "")
+
+
+def _milliseconds(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return ""
+    return f"{1e3 * before:.2f} -> {1e3 * after:.2f}"
 
 
 # What a kind of FP16 finding means, in a few words.

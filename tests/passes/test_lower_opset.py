@@ -221,6 +221,7 @@ HARMLESS: dict[str, tuple[int, str, int]] = {
     "ReduceMax": (18, "ReduceMax<noop_with_empty_axes = 0>(x, a)", 17),
     "ReduceMin": (18, "ReduceMin<noop_with_empty_axes = 0>(x, a)", 17),
     "Cast": (19, "Cast<saturate = 1, to = 1>(x)", 18),
+    "DepthToSpace": (11, 'DepthToSpace<blocksize = 2, mode = "DCR">(x)', 9),
     "ScatterElements": (16, 'ScatterElements<axis = 1, reduction = "none">(x, i, u)', 13),
     "AveragePool": (
         19,
@@ -248,6 +249,7 @@ TELLING: dict[str, tuple[str, str, int]] = {
     "ReduceMean": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
     "ReduceMax": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
     "ReduceMin": ("noop_with_empty_axes = 0", "noop_with_empty_axes = 1", 18),
+    "DepthToSpace": ('mode = "DCR"', 'mode = "CRD"', 11),
     "ScatterElements": ('reduction = "none"', 'reduction = "add"', 16),
     "AveragePool": ("dilations = [1,1]", "dilations = [2,2]", 19),
     "MaxPool": ("dilations = [1,1]", "dilations = [2,2]", 10),

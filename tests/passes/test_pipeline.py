@@ -11,6 +11,7 @@ from avatar_export.errors import ModelError, ParityError
 from avatar_export.passes.base import Pass, add_initializer
 from avatar_export.passes.bind_inputs import BindInputs
 from avatar_export.passes.fold_adaptive import FoldAdaptive
+from avatar_export.passes.goal import Goal
 from avatar_export.passes.pipeline import TOLERANCE, Step, _worst, run_pipeline
 from tests.passes.models import initializers, operators, parsed, rng
 
@@ -136,6 +137,8 @@ def test_a_record_goes_into_a_manifest(proto: onnx.ModelProto) -> None:
         "macs_after": 96,
         "worst": 0.0,
         "notes": [],
+        "seconds_before": None,
+        "seconds_after": None,
     }
 
 
@@ -242,3 +245,55 @@ def test_equal_infinities_are_no_difference() -> None:
     assert _worst(found, {"y": np.array([-np.inf, 2.0], np.float32)}) == pytest.approx(0.5)
     assert _worst(found, {"y": np.array([np.inf, 1.0], np.float32)}) == np.inf
     assert _worst(found, {"y": np.array([1.0, 1.0], np.float32)}) == np.inf
+
+
+class Longer(Pass):
+    """Adds a node that does nothing."""
+
+    name = "longer"
+
+    def apply(self, model: ir.Model) -> list[str]:
+        first = model.graph[0]
+        node = ir.node("Identity", [first.inputs[0]])
+        node.outputs[0].name = "same"
+        model.graph.insert_before(first, node)
+        first.replace_input_with(0, node.outputs[0])
+        return ["one node more"]
+
+
+def test_a_guarded_pass_that_makes_it_dearer_is_taken_back(proto: onnx.ModelProto) -> None:
+    after, (record,) = run_pipeline(proto, [Step(Longer(), "why", guarded=True)], INPUTS)
+    assert operators(after) == operators(proto)
+    assert record.changes == ()
+    assert (record.nodes_before, record.nodes_after) == (3, 3)
+    assert record.notes[0].startswith("taken back: ")
+    assert "(fewest multiply-adds)" in record.notes[0]
+
+
+def test_a_guarded_pass_must_not_add_multiply_adds_either(proto: onnx.ModelProto) -> None:
+    free = Goal("all is free", lambda nodes: 0.0)
+    step = Step(Outputs("widen"), "why", guarded=True)
+    _, (record,) = run_pipeline(proto, [step], INPUTS, verify=False, goal=free)
+    assert record.changes == ("widen",)  # dearer in nothing that is counted
+    step = Step(Twin(), "why", guarded=True)
+    _, (record,) = run_pipeline(proto, [step], INPUTS, goal=free)
+    assert record.notes == ("taken back: 192 multiply-adds instead of 96",)
+
+
+class Twin(Pass):
+    """Adds the first convolution a second time."""
+
+    name = "twin"
+
+    def apply(self, model: ir.Model) -> list[str]:
+        first = model.graph[0]
+        node = ir.node("Conv", first.inputs)
+        node.outputs[0].name = "again"
+        model.graph.append(node)
+        return ["one more"]
+
+
+def test_the_goal_prices_the_model_before_and_after(proto: onnx.ModelProto) -> None:
+    goal = Goal("a second a node", lambda nodes: float(len(nodes)))
+    _, (record,) = run_pipeline(proto, [Step(Longer(), "why")], INPUTS, goal=goal)
+    assert (record.seconds_before, record.seconds_after) == (3.0, 4.0)
