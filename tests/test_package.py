@@ -30,19 +30,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "onnx_file": set(),
     "networks": set(),
     "graphs": {"networks"},
+    "bench": set(),
     "precision": set(),
-    "passes": {"precision"},
+    "passes": {"precision", "bench"},
     "whitelist": set(),
     "dlc": set(),
     "checking": {"whitelist", "passes", "dlc"},
+    "optimizing": {"passes", "whitelist", "bench"},
     "report": {"precision", "whitelist"},
-    "conversion": {"networks", "graphs", "passes", "whitelist", "precision", "dlc", "report"},
+    "conversion": {
+        *("networks", "graphs", "passes", "whitelist", "precision", "dlc", "report"),
+        "optimizing",
+    },
     "doctor": {"dlc"},
-    "cli": {"checking", "conversion", "doctor", "report", "whitelist"},
+    "cli": {"checking", "conversion", "doctor", "optimizing", "report", "whitelist"},
 }
 # Packages that a room must not know at all.
 FOREIGN: dict[str, set[str]] = {
     "networks": {"onnx", "onnx_ir", "onnxruntime", "click"},
+    "bench": {"torch", "onnx", "onnx_ir", "onnxruntime", "click"},
+    "optimizing": {"torch", "onnxruntime", "click"},
     "passes": {"torch", "click"},
     "onnx_file": {"torch", "onnxruntime", "click"},
     "whitelist": {"torch", "onnxruntime", "onnx_ir", "click"},
@@ -101,14 +108,23 @@ def test_every_room_has_its_place() -> None:
 def test_nothing_imports_from_above(path: Path) -> None:
     own = room(path)
     allowed = MAY_IMPORT[own] | GROUND | {own}
-    # A report is made from the record of a conversion or a check, and from nothing else of it.
-    for above in ("conversion", "checking") if own == "report" else ():
+    # A report is made from the record of what was done, and from nothing else of it.
+    for above in ("conversion", "checking", "optimizing") if own == "report" else ():
         taken = {n for n in imports(path) if n.startswith(f"avatar_export.{above}")}
         assert all(name.startswith(f"avatar_export.{above}.record.") for name in taken)
         allowed |= {above}
     assert rooms_imported(path) - allowed == set()
     packages = {name.split(".")[0] for name in imports(path)}
     assert packages & FOREIGN.get(own, set()) == set()
+
+
+def test_passes_know_no_more_of_the_bench_than_its_estimates() -> None:
+    taken = {n for path in (PACKAGE / "passes").rglob("*.py") for n in imports(path)}
+    above = {n for n in taken if n.startswith("avatar_export.bench")}
+    assert above == {
+        "avatar_export.bench.estimate.work.Shape",
+        "avatar_export.bench.estimate.work.Work",
+    }
 
 
 def test_the_record_does_not_know_the_reports() -> None:

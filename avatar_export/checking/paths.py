@@ -46,18 +46,3 @@ def is_dlc(path: Path) -> bool:
             return stream.read(len(_ZIP)) == _ZIP
     except OSError:
         return False  # whoever reads it next says what is wrong
-
-
-def guard_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Refuse to write over a file that is read, or to write two things into one.
-
-    Raises:
-        UserError: an output is an input of this run, a folder, or named twice.
-    """
-    taken = set(map(os.path.realpath, inputs))
-    for output in outputs:
-        if os.path.isdir(output):  # noqa: PTH112
-            raise UserError(f"{output} is a folder", "name a file")
-        if os.path.realpath(output) in taken:
-            raise UserError(f"{output} is already in use in this run", "name another file to write")
-        taken.add(os.path.realpath(output))

@@ -10,15 +10,14 @@ import onnx
 
 from avatar_export.checking.counting import Counting
 from avatar_export.checking.judging import Question, judge_model
-from avatar_export.checking.paths import guard_inputs, is_dlc
+from avatar_export.checking.paths import is_dlc
 from avatar_export.checking.record import CheckedModel
 from avatar_export.errors import ModelError, UserError
-from avatar_export.files import staged_folder, write_atomically
 from avatar_export.onnx_file import read_model
+from avatar_export.onnx_file.guard import guard_inputs
+from avatar_export.onnx_file.write import data_file, load_weights, weight_files, write_model
 from avatar_export.whitelist.tables import load_sdk
 from avatar_export.whitelist.target import Target
-
-_WEIGHTS_AT_MOST = 2**31 - 2**26  # of a message of 2 GB; the rest is for the graph
 
 
 def repair(
@@ -70,29 +69,6 @@ def plan(cures: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(f"would apply {cure}: {', '.join(where)}" for cure, where in cures.items())
 
 
-def weight_files(model: onnx.ModelProto, folder: Path) -> set[Path]:
-    """Files that hold tensors of the model."""
-    entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
-    return {folder / entry.value for entry in entries if entry.key == "location"}
-
-
-def data_file(path: Path) -> Path:
-    """Where the weights of a large model go that is written to ``path``."""
-    return path.with_name(f"{path.name}.data")
-
-
-def load_weights(model: onnx.ModelProto, folder: Path) -> None:
-    """Move the tensors that lie in other files into the model, which is to live elsewhere.
-
-    Raises:
-        ModelError: such a file is missing, too short, or outside the folder.
-    """
-    try:
-        onnx.load_external_data_for_model(model, str(folder))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"cannot read the weights of the model: {error}") from error
-
-
 def mend(
     model: onnx.ModelProto, cures: Sequence[str], targets: Iterable[Target], verify: bool = True
 ) -> tuple[onnx.ModelProto, dict[str, tuple[str, ...]]]:
@@ -126,20 +102,3 @@ def refuse_dlc(path: Path) -> None:
     """Raise a UserError for a DLC: its operations are Qualcomm's, and no pass rewrites them."""
     if is_dlc(path):
         raise UserError(f"{path} is a DLC; cures are for ONNX models", "mend the ONNX model")
-
-
-def write_model(path: Path, model: onnx.ModelProto) -> None:
-    """Write an ONNX file, whole or not at all; beyond 2 GB its weights go into ``<name>.data``.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    # Not ByteSize(), which serialises, and fails beyond the limit.
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if weights <= _WEIGHTS_AT_MOST:
-        write_atomically(path, model.SerializeToString())
-        return
-    with staged_folder(path.parent) as folder:
-        onnx.save_model(
-            model, folder / path.name, save_as_external_data=True, location=data_file(path).name
-        )

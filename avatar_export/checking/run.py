@@ -9,10 +9,11 @@ from avatar_export.checking.baseline import read_baseline, write_baseline
 from avatar_export.checking.counting import Counting
 from avatar_export.checking.judging import Question, judge_all
 from avatar_export.checking.options import Options
-from avatar_export.checking.paths import find_models, guard_inputs
+from avatar_export.checking.paths import find_models
 from avatar_export.checking.record import CheckedModel, CheckRun
 from avatar_export.checking.repair import repair
 from avatar_export.errors import AvatarExportError, UserError
+from avatar_export.onnx_file.guard import guard_inputs
 
 Show = Callable[[str], None]
 

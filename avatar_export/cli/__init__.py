@@ -16,6 +16,7 @@ from avatar_export.cli.common import complain
 from avatar_export.cli.convert import convert
 from avatar_export.cli.demo import demo
 from avatar_export.cli.doctor import doctor
+from avatar_export.cli.optimize import optimize
 from avatar_export.cli.targets import targets
 from avatar_export.errors import AvatarExportError
 
@@ -62,7 +63,7 @@ def cli() -> None:
     """
 
 
-for _verb in (check, convert, demo, doctor, targets):
+for _verb in (check, convert, demo, doctor, optimize, targets):
     cli.add_command(_verb)
 
 

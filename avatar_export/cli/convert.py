@@ -30,6 +30,13 @@ def output_options(command: Any) -> Any:
             show_default=True,
             help="How the enhancer's gradient is spelled; auto takes what the target takes best.",
         ),
+        click.option(
+            "--upsample",
+            type=click.Choice(["auto", "resize", "deconv", "subpixel"]),
+            default="auto",
+            show_default=True,
+            help="Form of upsampling before a convolution; auto takes the cheapest for the target.",
+        ),
         click.option("--dlc/--no-dlc", default=None, help="Demand, or leave out, DLC files."),
         click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing."),
         click.option("--explain", is_flag=True, help="List every pass and what it changed."),

@@ -13,7 +13,9 @@ from avatar_export import __version__
 from avatar_export.conversion.record import GraphRecord
 from avatar_export.graphs.export import export_onnx
 from avatar_export.graphs.spec import Graph
-from avatar_export.passes.order import Runs, bake_order, export_order
+from avatar_export.optimizing.goal import goal_for
+from avatar_export.passes.goal import UpsampleForm
+from avatar_export.passes.order import Runs, bake_order, optimize_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.judgement import Judgement
@@ -57,24 +59,29 @@ def build(
     runs: Runs = (),
     exported: onnx.ModelProto | None = None,
     verify: bool = True,
+    upsample: UpsampleForm | None = None,
 ) -> Built:
     """Export a graph and run the passes over it.
 
     Args:
         graph: what to export.
-        target: decides the operator set, and gives the verdict.
+        target: decides the operator set and between equal forms, and gives the verdict.
         inputs: values of all inputs, for the check after each pass.
         constants: inputs that become constants (baking).
         runs: what the baked graph is fed, to measure how large its tensors get.
         exported: the graph's ONNX, if it was exported before.
         verify: compare results after each pass.
+        upsample: form of upsampling whatever it costs; None takes the cheapest for the target.
 
     Raises:
         ModelError, ParityError: as the exporter and the passes.
     """
     opset = load_sdk(target.sdk).facts.export_opset
-    order = bake_order(opset, constants, runs) if constants else export_order(opset)
-    model, passes = run_pipeline(exported or export_onnx(graph), order, inputs, verify)
+    goal = goal_for(target, upsample)
+    order = optimize_order(opset, goal, runs)
+    if constants:
+        order = bake_order(constants, order)
+    model, passes = run_pipeline(exported or export_onnx(graph), order, inputs, verify, goal)
     _name_producer(model)
     return Built(graph, model, passes, check(model, target))
 
@@ -98,7 +105,10 @@ def once_judgement(built: Built, target: Target) -> Judgement:
 
 
 def fewest_findings(
-    candidates: list[Graph], target: Target, inputs: Mapping[str, np.ndarray]
+    candidates: list[Graph],
+    target: Target,
+    inputs: Mapping[str, np.ndarray],
+    upsample: UpsampleForm | None = None,
 ) -> Built:
     """Build the once-a-person candidate that the target takes best, or its CPU.
 
@@ -110,12 +120,12 @@ def fewest_findings(
     for graph, model in zip(candidates, exported, strict=True):
         if len(candidates) == 1:
             break
-        draft = build(graph, target, inputs, exported=model, verify=False)
+        draft = build(graph, target, inputs, exported=model, verify=False, upsample=upsample)
         verdict = once_judgement(draft, target)
         elsewhere = verdict.target.runtime != target.runtime
         scores.append((len(verdict.errors), elsewhere, len(verdict.findings)))
     best = scores.index(min(scores)) if scores else 0
-    built = build(candidates[best], target, inputs, exported=exported[best])
+    built = build(candidates[best], target, inputs, exported=exported[best], upsample=upsample)
     return replace(built, judgement=once_judgement(built, target))
 
 

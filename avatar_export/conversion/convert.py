@@ -109,6 +109,7 @@ class _Run:
     def __init__(self, job: Job, folder: Path, progress: Progress) -> None:
         self.job, self.folder, self.progress = job, folder, progress
         self.model, self.target = job.model, job.target
+        self.upsample = job.options.upsample_form
         # Without a photo the graphs are still checked on numbers, those of a made-up person.
         self.person = job.person or stand_in(job.model)
         self.record = Conversion(
@@ -147,7 +148,9 @@ class _Run:
         inputs = {s.name: self.person.avatar_inputs()[s.name] for s in graph.inputs}
         # No name for the model: it is the largest of all, and is read back from its file below.
         record = self._write(
-            fewest_findings([graph], self.target, inputs), "avatar.onnx", "once a person"
+            fewest_findings([graph], self.target, inputs, self.upsample),
+            "avatar.onnx",
+            "once a person",
         )
         expected = run_torch(graph, inputs)
         path = self.folder / record.file
@@ -160,7 +163,7 @@ class _Run:
         forms: list[EnhanceForm] = ["scatter", "matmul"] if choice == "auto" else [choice]
         graphs = [enhance_graph(self.model, form) for form in forms]
         inputs = self.person.enhance_inputs()
-        built = fewest_findings(graphs, self.target, inputs)
+        built = fewest_findings(graphs, self.target, inputs, self.upsample)
         form = forms[graphs.index(built.graph)]
         record = self._write(built, "enhance.onnx", f"once a person, {form} form")
         expected = {"enhanced_texture": self.person.avatar.texture.numpy()}
@@ -174,7 +177,7 @@ class _Run:
         self.progress("frame graph")
         constants = self._frame_constants()
         inputs = {**self.person.pose(0), **constants}
-        built = build(graph, self.target, inputs, exported=exported)
+        built = build(graph, self.target, inputs, exported=exported, upsample=self.upsample)
         record = self._write(built, "frame.onnx", "every frame, any person")
         record.dlc_note = "its parameters are inputs; a DLC is made of the baked graph"
         runs = verify.FrameRuns(self.folder / record.file, self.person, constants, record)
@@ -192,7 +195,9 @@ class _Run:
         constants = self._frame_constants()
         inputs = {**self.person.pose(0), **constants}
         poses = [self.person.pose(k) for k in range(len(self.person.poses))]
-        built = build(graph, self.target, inputs, constants, poses, exported)
+        built = build(
+            graph, self.target, inputs, constants, poses, exported, upsample=self.upsample
+        )
         record = self._write(built, "frame_baked.onnx", "every frame, this person")
         baked = verify.FrameRuns(self.folder / record.file, self.person, {}, record)
         self.record.parity += baked.against(generic, "bake", verify.EXACT)

@@ -8,8 +8,10 @@ from typing import Literal, get_args
 
 from avatar_export.errors import UserError
 from avatar_export.graphs.warp import WarpForm
+from avatar_export.passes.goal import UpsampleForm
 
 EnhanceChoice = Literal["auto", "scatter", "matmul"]
+UpsampleChoice = Literal["auto", "resize", "deconv", "subpixel"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Options:
         target, sdk, runtime: rows of layer_whitelist/; sdk and runtime override the target's.
         warp: spelling of the warp in the frame graphs.
         enhance_form: spelling of the enhancer's sampling; "auto" takes the one with fewer findings.
+        upsample: form of upsampling in every graph; "auto" takes the cheapest for the target.
         dlc: True demands DLC files, False leaves them out, None writes them if this machine has a
             writer. A baked frame graph that the writer refuses is an error either way.
         crop: cut the square around the key points out of the photo, as in training.
@@ -47,11 +50,13 @@ class Options:
     runtime: str | None = None
     warp: WarpForm = "external"
     enhance_form: EnhanceChoice = "auto"
+    upsample: UpsampleChoice = "auto"
     dlc: bool | None = None
     crop: bool = True
 
     def __post_init__(self) -> None:
-        for name, kind in (("warp", WarpForm), ("enhance_form", EnhanceChoice)):
+        choices = {"warp": WarpForm, "enhance_form": EnhanceChoice, "upsample": UpsampleChoice}
+        for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise UserError(
                     f"unknown {name} {getattr(self, name)!r}", f"known: {', '.join(get_args(kind))}"
@@ -67,6 +72,11 @@ class Options:
             raise UserError("--enhance-form needs --enhancer")
         if self.out.exists() and not self.out.is_dir():
             raise UserError(f"{self.out} is a file", "name a folder with --out")
+
+    @property
+    def upsample_form(self) -> UpsampleForm | None:
+        """The form of upsampling that is wanted; None for the cheapest."""
+        return None if self.upsample == "auto" else self.upsample
 
     def files(self) -> list[str]:
         """Names of the files that this conversion writes, DLC files not counted."""

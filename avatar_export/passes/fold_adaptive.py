@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from avatar_export.errors import ModelError
-from avatar_export.passes.affine import absorb, out_channels
+from avatar_export.passes.affine import absorb, out_channels, per_channel
 from avatar_export.passes.base import Pass, bypass, constant, drop_unused
 
 
@@ -52,23 +52,10 @@ def _affine(node: ir.Node) -> tuple[ir.Node, np.ndarray, np.ndarray] | None:
         channels = out_channels(layer)
         if numbers is None or layer is None or channels is None:
             continue
-        per_channel = _per_channel(numbers.astype(np.float64), channels, data)
-        if per_channel is None:
+        values = per_channel(numbers, channels, data)
+        if values is None:
             return None
         if node.op_type == "Mul":
-            return layer, per_channel, np.zeros(channels)
-        return layer, np.ones(channels), per_channel
+            return layer, values, np.zeros(channels)
+        return layer, np.ones(channels), values
     return None
-
-
-def _per_channel(numbers: np.ndarray, channels: int, data: ir.Value | None) -> np.ndarray | None:
-    """One number a channel, if the constant varies along axis 1 of ``data`` only."""
-    if numbers.ndim == 0:
-        return np.full(channels, numbers)
-    if data is None or data.shape is None or numbers.ndim > len(data.shape):
-        return None
-    if numbers.size == 1:
-        return np.full(channels, numbers.reshape(()))
-    rank = len(data.shape)
-    shape = (1,) * (rank - numbers.ndim) + numbers.shape
-    return numbers.reshape(-1) if shape == (1, channels, *(1,) * (rank - 2)) else None

@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from avatar_export.errors import ModelError
-from avatar_export.passes.affine import absorb, is_reduced, out_channels
+from avatar_export.passes.affine import Affine, absorb, affine_of, out_channels
 from avatar_export.passes.base import Pass, add_initializer, bypass, constant, drop_unused
+from avatar_export.passes.layers import is_reduced
 
 
 class FoldBatchNorm(Pass):
@@ -33,12 +34,12 @@ class FoldBatchNorm(Pass):
                 continue
             layer = node.inputs[0].producer() if node.inputs[0] is not None else None
             if layer is not None and out_channels(layer) is not None:
-                absorb(model, layer, *affine)
+                absorb(model, layer, affine.scale, affine.shift)
                 self.stamp(layer)
                 bypass(model, node, layer.outputs[0])
                 changes.append(f"{node.name}: folded into {layer.name}")
             else:
-                self._reduce(model, node, *affine)
+                self._reduce(model, node, affine.scale, affine.shift)
                 changes.append(f"{node.name}: reduced to scale and shift")
         drop_unused(model)
         return changes
@@ -61,17 +62,6 @@ class FoldBatchNorm(Pass):
         self.stamp(norm)
 
 
-def _affine(node: ir.Node) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scale and shift [C] of an inference batch norm with constant parameters, float64."""
-    if node.op_type != "BatchNormalization":
-        return None
-    if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
-        return None
-    if node.attributes.get_int("training_mode", 0):
-        return None
-    parameters = [constant(value) for value in node.inputs[1:5]]
-    if len(parameters) != 4 or any(p is None for p in parameters):
-        return None
-    scale, bias, mean, variance = (np.asarray(p, dtype=np.float64) for p in parameters)
-    factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
-    return factor, bias - factor * mean
+def _affine(node: ir.Node) -> Affine | None:
+    """Scale and shift of an inference batch norm with constant parameters."""
+    return affine_of(node) if node.op_type == "BatchNormalization" else None

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.affine import is_reduced
 from avatar_export.passes.base import Pass, add_initializer, constant, drop_unused
+from avatar_export.passes.layers import is_reduced
 from avatar_export.precision.ranges import largest_values
 
 # A tensor beyond this is scaled, until it is at most TARGET. Half precision ends at 65504; a sum of

@@ -38,6 +38,11 @@ class Proposal:
     wanted: bool = False
 
 
+# Nodes made by sketches since the last decision. Those that are not taken must not be left as
+# readers of the values they read.
+_SKETCHED: list[ir.Node] = []
+
+
 @dataclass
 class Sketch:
     """Makes nodes outside any graph, so that they can be priced before they are written.
@@ -79,6 +84,7 @@ class Sketch:
             value.name = name if len(shapes) == 1 else f"{name}_{value.index()}"
             value.shape, value.type = ir.Shape(shape), kind
         self.nodes.append(node)
+        _SKETCHED.append(node)
         return node.outputs
 
     def weight(self, suffix: str, array: np.ndarray) -> ir.Value:
@@ -121,8 +127,7 @@ class SitePass(Pass):
             if node.graph is None:
                 continue  # an earlier proposal took it
             try:
-                options = self.options(node)
-                chosen = self._choose(options) if options else None
+                chosen = self._decide(node)
             except RefusedError as reason:
                 self._declined.add(node)
                 notes.append(f"{title(node)} stays: {reason}")
@@ -139,14 +144,35 @@ class SitePass(Pass):
 
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
-            if node not in self._declined and self._left_something(node):
+            if node not in self._declined and self._would_change(node):
                 raise ModelError(f"{self.name}: {title(node)} was left as it was")
 
-    def _left_something(self, node: ir.Node) -> bool:
+    def _would_change(self, node: ir.Node) -> bool:
         try:
-            return bool(options := self.options(node)) and self._choose(options) is not None
+            chosen = self._decide(node)
         except RefusedError:
             return False
+        _unlink(chosen.new if chosen is not None else ())
+        return chosen is not None
+
+    def _decide(self, node: ir.Node) -> Proposal | None:
+        """The form to write for the site that ends in ``node``, if it is one.
+
+        Raises:
+            RefusedError: it is one, and stays.
+        """
+        first = len(_SKETCHED)
+        taken: tuple[ir.Node, ...] = ()
+        try:
+            options = self.options(node)
+            if not options:
+                return None
+            chosen = self._choose(options)
+            taken = chosen.new
+            return chosen
+        finally:
+            _unlink([made for made in _SKETCHED[first:] if made not in taken])
+            del _SKETCHED[first:]
 
     def _choose(self, options: Sequence[Proposal]) -> Proposal:
         """The cheapest option that the target takes.
@@ -220,6 +246,13 @@ def _free(wish: str, taken: set[str]) -> str:
         name, number = f"{wish}_{number}", number + 1
     taken.add(name)
     return name
+
+
+def _unlink(nodes: Sequence[ir.Node]) -> None:
+    """Make nodes that are in no graph read nothing."""
+    for node in nodes:
+        for slot in range(len(node.inputs)):
+            node.replace_input_with(slot, None)
 
 
 def _is_new_weight(value: ir.Value) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from avatar_export.precision.runner import OnnxRunner
@@ -54,4 +55,33 @@ def largest_values(
             tensor = name.removeprefix(_PREFIX)
             # Where a tensor holds NaN, nothing bounds it.
             found[tensor] = max(found[tensor], math.inf if np.isnan(value) else float(value))
+    return found
+
+
+def channel_ranges(
+    model: onnx.ModelProto, tensors: Sequence[str], runs: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Smallest and largest number of each channel (axis 1) of some tensors, [C] each.
+
+    NaN where a channel held NaN.
+
+    Args:
+        tensors: names of results of nodes, of at least two axes.
+        runs: inputs by name, at least one run.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the model.
+    """
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    runner = OnnxRunner(probe)
+    found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for inputs in runs:
+        for name, value in runner.run(inputs).items():
+            others = tuple(axis for axis in range(value.ndim) if axis != 1)
+            low, high = (f(value, others).astype(np.float64) for f in (np.min, np.max))
+            before = found.get(name, (low, high))
+            found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
     return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar_export.checking.paths import find_models, guard_inputs, is_dlc
+from avatar_export.checking.paths import find_models, is_dlc
 from avatar_export.errors import UserError
 
 
@@ -43,16 +43,6 @@ def test_content_tells_a_dlc_not_its_name(tmp_path):
     assert is_dlc(tmp_path / "dlc.onnx")
     assert not is_dlc(tmp_path / "onnx.dlc")
     assert not is_dlc(tmp_path / "gone.dlc")
-
-
-def test_no_input_is_written_over(tmp_path):
-    touch(tmp_path, "a.onnx")
-    (tmp_path / "link.onnx").symlink_to(tmp_path / "a.onnx")
-    new = tmp_path / "new"
-    guard_inputs([tmp_path / "a.onnx"], [new])
-    for outputs in ([tmp_path / "link.onnx"], [new, new], [tmp_path]):
-        with pytest.raises(UserError, match=r"already in use|is a folder"):
-            guard_inputs([tmp_path / "a.onnx"], outputs)
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(

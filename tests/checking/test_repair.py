@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import numpy as np
 import onnx
 import pytest
 
 from avatar_export.checking import repair
 from avatar_export.checking.counting import Counting
 from avatar_export.checking.judging import Question
-from avatar_export.checking.repair import load_weights, mend, named_cures, plan, told, write_model
+from avatar_export.checking.repair import mend, named_cures, plan, told
 from avatar_export.checking.selection import read_selection
-from avatar_export.errors import ModelError, UserError
-from avatar_export.onnx_file import read_model
+from avatar_export.errors import UserError
 from avatar_export.whitelist.tables import load_sdk
 from avatar_export.whitelist.targets import resolve_target
+from tests.onnx_file.models import with_weight_file
 
 from .judged import GOOD, checked, finding, write
 
@@ -49,43 +48,6 @@ def test_what_was_done_is_told_line_by_line():
     assert told({}, verified=False) == ()
 
 
-def external(folder, floats=100_000):
-    """A model whose one weight lies in a file next to it."""
-    path = write(folder / "m.onnx", "(float[4] x) => (float[4] y) { y = Add (x, w) }")
-    model = onnx.load(path)
-    weight = onnx.numpy_helper.from_array(np.arange(floats, dtype=np.float32), "w")
-    model.graph.initializer.append(weight)
-    onnx.save_model(model, path, save_as_external_data=True, location="w.data")
-    return path
-
-
-def test_weights_in_other_files_come_along(tmp_path):
-    path = external(tmp_path / "a")
-    model = read_model(path)
-    load_weights(model, path.parent)
-    write_model(tmp_path / "b" / "out.onnx", model)
-    (weight,) = onnx.load(tmp_path / "b" / "out.onnx").graph.initializer
-    assert onnx.numpy_helper.to_array(weight)[-1] == 99_999
-
-
-def test_missing_weights_are_an_error(tmp_path):
-    path = external(tmp_path)
-    model = read_model(path)
-    (tmp_path / "w.data").unlink()
-    with pytest.raises(ModelError, match="cannot read the weights"):
-        load_weights(model, tmp_path)
-
-
-def test_what_protobuf_cannot_hold_goes_into_a_file_of_its_own(tmp_path, monkeypatch):
-    path = external(tmp_path / "a")
-    model = onnx.load(path)
-    monkeypatch.setattr(repair, "_WEIGHTS_AT_MOST", 10)
-    write_model(tmp_path / "b" / "out.onnx", model)
-    files = sorted(p.name for p in (tmp_path / "b").iterdir())
-    assert files == ["out.onnx", "out.onnx.data"]
-    assert onnx.load(tmp_path / "b" / "out.onnx").graph.initializer[0].dims == [100_000]
-
-
 def test_a_dlc_is_refused(tmp_path):
     (tmp_path / "m").write_bytes(b"PK\x03\x04")
     with pytest.raises(UserError, match="is a DLC"):
@@ -94,7 +56,7 @@ def test_a_dlc_is_refused(tmp_path):
 
 
 def test_the_weights_of_the_model_are_not_written_over(tmp_path):
-    path = external(tmp_path)
+    path = with_weight_file(tmp_path)
     before = (tmp_path / "w.data").read_bytes()
     question = Question((resolve_target(None, "2.25"),), {})
     counting = Counting(False, read_selection((), ()), None)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from avatar_export.conversion import convert as stages
 from avatar_export.conversion import verify
-from avatar_export.passes.order import export_order
+from avatar_export.passes.order import optimize_order
 from avatar_export.precision.parity import Tolerance
 from tests.cli.conftest import Run, Said
 from tests.conversion.converted import photo, small_by_command, synthetic_runs
@@ -82,7 +82,7 @@ def test_findings_are_1_and_explained(run: Run, tmp_path: Path, frames_only: Non
     )
     assert (said.status, said.err) == (1, "")
     assert said.out.startswith("frame.onnx does NOT fit Adreno 330 (Snapdragon 800 (MSM8974)), ")
-    for step in export_order(9):
+    for step in optimize_order(9):
         assert f"    {step.rewrite.name}: " in said.out
     assert "      operator set 16 became 9\n" in said.out
     assert said.out.endswith(f"report: {out / 'report.md'}\n")

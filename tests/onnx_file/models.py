@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 
@@ -22,3 +23,13 @@ def written(folder: Path, content: onnx.ModelProto | bytes) -> Path:
     path = folder / "model.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
     return path
+
+
+def with_weight_file(folder: Path, floats: int = 100_000) -> Path:
+    """Path of m.onnx in the folder, whose one weight lies in w.data next to it."""
+    model = parsed("g (float[4] x) => (float[1] y) { y = ReduceMax <keepdims = 1> (x) }")
+    weight = onnx.numpy_helper.from_array(np.arange(floats, dtype=np.float32), "w")
+    model.graph.initializer.append(weight)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save_model(model, folder / "m.onnx", save_as_external_data=True, location="w.data")
+    return folder / "m.onnx"

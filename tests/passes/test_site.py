@@ -11,7 +11,7 @@ from avatar_export.errors import ModelError
 from avatar_export.passes.goal import FEWEST_MACS
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape, title
-from tests.passes.models import operators, parsed, rewritten, rng, stamps
+from tests.passes.models import loaded, operators, parsed, rewritten, rng, stamps
 
 X = rng(1, 2, 4, 4)
 ROW = """g (float[1,2,4,4] x) => (float[1,2,4,4] y) {
@@ -177,3 +177,13 @@ def test_a_shape_that_is_open_is_no_shape() -> None:
 def test_a_node_without_a_name_is_called_by_what_it_writes() -> None:
     model = ir.from_proto(parsed(ROW.replace("[first]", "")))
     assert title(model.graph[0]) == "Relu -> a"
+
+
+def test_what_is_not_taken_reads_nothing() -> None:
+    """Else a value would have readers that are in no graph, and never be unused."""
+    model = loaded(parsed(ROW))
+    for step in (Twice(3, price=lambda nodes: 1.0), Twice(refusal=lambda old, new: "no")):
+        step.apply(model)
+        step.ensures(model)
+        values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
+        assert all(use.node.graph is model.graph for v in values for use in v.uses())

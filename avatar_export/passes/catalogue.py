@@ -1,0 +1,70 @@
+"""The page of all passes, made from what their files say.
+
+``python -m avatar_export.passes.catalogue docs/passes.md`` writes it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from avatar_export.files import write_atomically
+from avatar_export.passes.base import Pass
+from avatar_export.passes.bind_inputs import BindInputs
+from avatar_export.passes.order import optimize_order
+from avatar_export.passes.pipeline import Step
+from avatar_export.passes.scale_streams import ScaleStreams
+
+_HEAD = """\
+# Passes
+
+Written by `python -m avatar_export.passes.catalogue docs/passes.md` from the documentation of each
+pass. `convert` and `optimize` run them in this order. After each that changed something the model
+is run and compared with the model before the first one; a difference beyond 1e-5 of the range of
+an output, and beyond what rounding explains, ends with exit code 4.
+
+A pass marked *priced* offers forms that compute the same, and takes the cheapest that the target
+takes; where none is cheaper than what stands there, nothing is changed, and a note says so
+([cost.md](cost.md) has the prices). A pass marked *guarded* is taken back as a whole if the model
+is dearer after it.
+"""
+_ARGUMENTS = re.compile(r"\n(Args|Raises|Attributes):\n.*", re.DOTALL)
+
+
+def page() -> str:
+    """The whole page."""
+    steps = [Step(BindInputs({}), "first, and only for the frame graph of one person")]
+    steps += optimize_order(0)
+    steps.insert(-3, Step(ScaleStreams(()), "only for graphs that run in half precision"))
+    return "\n".join([_HEAD, *(_section(step) for step in _first_of_each(steps))])
+
+
+def _first_of_each(steps: Iterable[Step]) -> Iterator[Step]:
+    seen = set()
+    for step in steps:
+        if step.rewrite.name not in seen:
+            yield step
+        seen.add(step.rewrite.name)
+
+
+def _section(step: Step) -> str:
+    marks = [
+        mark
+        for mark, holds in (("priced", hasattr(step.rewrite, "goal")), ("guarded", step.guarded))
+        if holds
+    ]
+    heading = f"## {step.rewrite.name}" + (f" ({', '.join(marks)})" if marks else "")
+    return f"{heading}\n\n*{step.why}*\n\n{_text(step.rewrite)}\n"
+
+
+def _text(rewrite: Pass) -> str:
+    """The documentation of a pass, without its arguments, as Markdown."""
+    text = inspect.getdoc(type(rewrite)) or ""
+    return _ARGUMENTS.sub("", text).replace("``", "`").strip()
+
+
+if __name__ == "__main__":
+    write_atomically(Path(sys.argv[1]), page().encode())
