@@ -15,7 +15,7 @@ from avatar_export.graphs.export import export_onnx
 from avatar_export.graphs.spec import Graph
 from avatar_export.optimizing.goal import goal_for
 from avatar_export.passes.goal import UpsampleForm
-from avatar_export.passes.order import Runs, bake_order, optimize_order
+from avatar_export.passes.order import Runs, bake_order, draft_order, optimize_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.whitelist.check import check
 from avatar_export.whitelist.judgement import Judgement
@@ -58,7 +58,6 @@ def build(
     constants: Mapping[str, np.ndarray] = _EMPTY,
     runs: Runs = (),
     exported: onnx.ModelProto | None = None,
-    verify: bool = True,
     upsample: UpsampleForm | None = None,
 ) -> Built:
     """Export a graph and run the passes over it.
@@ -70,7 +69,6 @@ def build(
         constants: inputs that become constants (baking).
         runs: what the baked graph is fed, to measure how large its tensors get.
         exported: the graph's ONNX, if it was exported before.
-        verify: compare results after each pass.
         upsample: form of upsampling whatever it costs; None takes the cheapest for the target.
 
     Raises:
@@ -81,8 +79,19 @@ def build(
     order = optimize_order(opset, goal, runs)
     if constants:
         order = bake_order(constants, order)
-    model, passes = run_pipeline(exported or export_onnx(graph), order, inputs, verify, goal)
+    model, passes = run_pipeline(exported or export_onnx(graph), order, inputs, goal=goal)
     _name_producer(model)
+    return Built(graph, model, passes, check(model, target))
+
+
+def draft(graph: Graph, target: Target, exported: onnx.ModelProto) -> Built:
+    """The graph with all that decides its verdict, not made cheaper and not proved.
+
+    Args:
+        exported: the graph's ONNX; the rest is as for :func:`build`.
+    """
+    order = draft_order(load_sdk(target.sdk).facts.export_opset)
+    model, passes = run_pipeline(exported, order, {}, verify=False)
     return Built(graph, model, passes, check(model, target))
 
 
@@ -120,8 +129,7 @@ def fewest_findings(
     for graph, model in zip(candidates, exported, strict=True):
         if len(candidates) == 1:
             break
-        draft = build(graph, target, inputs, exported=model, verify=False, upsample=upsample)
-        verdict = once_judgement(draft, target)
+        verdict = once_judgement(draft(graph, target, model), target)
         elsewhere = verdict.target.runtime != target.runtime
         scores.append((len(verdict.errors), elsewhere, len(verdict.findings)))
     best = scores.index(min(scores)) if scores else 0

@@ -41,10 +41,7 @@ def optimize_order(opset: int | None, goal: Goal = FEWEST_MACS, runs: Runs = ())
         runs: inputs on which tensors are measured, for graphs that run in half precision.
     """
     return [
-        Step(Simplify(), "what is constant becomes a constant, so that later passes see it"),
-        Step(LiftConstants(), "onnxsim leaves Constant nodes: an operator more to list"),
-        Step(FoldAdaptive(), "before batch norms: their scale and shift grow by what follows"),
-        Step(FoldBatchNorm(), "after the adaptive part is in, so that one fold takes both"),
+        *_folded(),
         *_cheaper(goal, runs),
         *([_scale(runs)] if runs else []),
         Step(Simplify(), "onnxsim once more, for what the others left behind", guarded=True),
@@ -53,10 +50,28 @@ def optimize_order(opset: int | None, goal: Goal = FEWEST_MACS, runs: Runs = ())
     ]
 
 
+def draft_order(opset: int) -> list[Step]:
+    """For a graph that is only to be judged: what decides a verdict, and nothing that saves time.
+
+    The passes that do write nothing that a target refuses, and mend nothing that it does.
+    """
+    return [*_folded(), _lower(opset)]
+
+
 def bake_order(values: Mapping[str, np.ndarray], order: Sequence[Step]) -> list[Step]:
     """The same for the frame graph of one person: ``values`` by input name become constants."""
     bind = Step(BindInputs(values), "first: what is constant decides what can be folded")
     return [bind, *order]
+
+
+def _folded() -> list[Step]:
+    """Passes that find what is constant."""
+    return [
+        Step(Simplify(), "what is constant becomes a constant, so that later passes see it"),
+        Step(LiftConstants(), "onnxsim leaves Constant nodes: an operator more to list"),
+        Step(FoldAdaptive(), "before batch norms: their scale and shift grow by what follows"),
+        Step(FoldBatchNorm(), "after the adaptive part is in, so that one fold takes both"),
+    ]
 
 
 def _cheaper(goal: Goal, runs: Runs) -> list[Step]:

@@ -41,7 +41,7 @@ def _work(node: ir.Node) -> Work:
             computed.append(shape)
     channels, groups, spread = _convolution(node)
     return Work(
-        operator=node.op_type,
+        kind=_kind(node, channels, groups),
         inputs=tuple(computed),
         outputs=tuple(map(_shape, node.outputs)),
         weights=weights,
@@ -84,6 +84,16 @@ def _convolution(node: ir.Node) -> tuple[tuple[int, int], int, int]:
     x = _shape(node.inputs[0])  # the weight is [C, O / groups, ...]
     spread = x[0] * groups * prod(weight[1:]) * prod(x[2:])
     return (weight[0] // groups, weight[1]), groups, spread
+
+
+def _kind(node: ir.Node, channels: tuple[int, int], groups: int) -> str:
+    """Name that the rates of a node are listed under."""
+    operator = node.op_type
+    if operator in ("Resize", "Upsample"):
+        nearest = node.attributes.get_string("mode", "nearest") == "nearest"
+        return "Resize" if nearest else "LinearResize"
+    alone = operator == "Conv" and groups > 1 and channels[0] == 1
+    return "DepthwiseConv" if alone else operator
 
 
 def _follows(node: ir.Node, computed: Sequence[Shape]) -> str:

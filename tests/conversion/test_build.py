@@ -9,11 +9,11 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
-from avatar_export.conversion.build import build, fewest_findings, on_cpu, save
+from avatar_export.conversion.build import build, draft, fewest_findings, on_cpu, save
 from avatar_export.conversion.convert import prepare
 from avatar_export.conversion.options import Options
-from avatar_export.conversion.person import stand_in
 from avatar_export.graphs.bilayer import enhance_graph, frame_graph
+from avatar_export.graphs.export import export_onnx
 from avatar_export.graphs.spec import Graph, TensorSpec
 from avatar_export.networks.bilayer import BilayerModel
 from avatar_export.whitelist.check import check
@@ -122,8 +122,8 @@ def test_enhancer_of_235_stays_on_the_gpu(small_made: Converted) -> None:
 
 def test_scatter_would_need_the_cpu_of_235(parity_model: BilayerModel) -> None:
     target = resolve_target(None, "2.35", "gpu_float16")
-    inputs = stand_in(parity_model).enhance_inputs()
-    scatter = build(enhance_graph(parity_model, "scatter"), target, inputs, verify=False)
+    graph = enhance_graph(parity_model, "scatter")
+    scatter = draft(graph, target, export_onnx(graph))
     assert scatter.judgement.errors
     assert not check(scatter.model, on_cpu(target)).errors
 

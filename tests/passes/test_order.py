@@ -11,7 +11,7 @@ from torch import Tensor
 from avatar_export.graphs.bilayer import frame_graph, graph_parameters
 from avatar_export.graphs.export import export_onnx
 from avatar_export.networks.bilayer import Avatar, BilayerModel
-from avatar_export.passes.order import bake_order, optimize_order
+from avatar_export.passes.order import bake_order, draft_order, optimize_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.precision.runner import run_onnx
 from tests.passes.models import operators, stamps
@@ -77,6 +77,11 @@ def test_a_set_that_is_to_be_kept_is_not_lowered() -> None:
     names = [step.rewrite.name for step in optimize_order(None)]
     assert "lower-opset" not in names
     assert [*names, "lower-opset"] == [step.rewrite.name for step in optimize_order(OPSET)]
+
+
+def test_a_draft_is_folded_and_lowered_only() -> None:
+    names = [step.rewrite.name for step in draft_order(OPSET)]
+    assert names == ["onnxsim", "lift-constants", "fold-adaptive", "fold-batch-norm", "lower-opset"]
 
 
 def test_streams_are_scaled_where_there_are_runs_to_measure() -> None:

@@ -19,7 +19,9 @@ X = rng(2, 3, 4, 5)
 FLOOR = 'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 
 
-def model_of(node: str, opset: int = 13, x: str = "2,3,4,5", **more: np.ndarray) -> onnx.ModelProto:
+def model_of(
+    node: str, opset: int = 13, x: str = "2,3,4,5", y: str = "N,C,H,W", **more: np.ndarray
+) -> onnx.ModelProto:
     numbers = {
         "twice": np.float32([1, 1, 2, 2]),
         "wide": np.float32([1, 1, 1, 3]),
@@ -27,7 +29,7 @@ def model_of(node: str, opset: int = 13, x: str = "2,3,4,5", **more: np.ndarray)
         "roi": np.zeros(8, np.float32),
         **more,
     }
-    body = f"g (float[{x}] x) => (float[N,C,H,W] y) {{ {node} }}"
+    body = f"g (float[{x}] x) => (float[{y}] y) {{ {node} }}"
     return parsed(body, opset, **numbers)
 
 
@@ -53,16 +55,20 @@ SPELLINGS = {
     "as large as fits": (
         18, 'y = Resize<axes = [2,3], keep_aspect_ratio_policy = "not_larger">(x, "", "", half)',
         (2, 2)),
+    "almost twice": (11, "y = Resize(x, roi, almost)", (2, 2)),
     "nothing at all": (13, 'y = Resize(x, "", once)', (1, 1)),
 }  # fmt: skip
 MORE = {
     "pair": np.float32([3, 2]),
     "half": np.int64([8, 15]),
     "once": np.ones(4, np.float32),
+    "almost": np.float32([1, 1, 2.1, 2.1]),
     "more": np.float32([1, 1, 2, 2.2]),
     "less": np.float32([1, 1, 1, 0.6]),
     "channels": np.float32([1, 2, 2, 2]),
     "batch": np.float32([2, 1, 2, 2]),
+    "fraction": np.float32([1, 1.2, 2, 2]),  # 3 channels stay 3, but 6 would become 7
+    "nothing": np.float32([1, 1, 0.2, 2]),  # no rows are left
 }
 
 
@@ -78,6 +84,7 @@ def test_spellings(case: str) -> None:
     ("opset", "node"),
     [
         (9, 'y = Upsample<mode = "linear">(x, twice)'),
+        (10, "y = Resize(x, almost)"),
         (13, 'y = Resize<mode = "linear">(x, "", twice)'),
         (13, 'y = Resize<mode = "cubic">(x, "", twice)'),
         (13, f'y = Resize<{FLOOR.replace("floor", "ceil")}>(x, "", twice)'),
@@ -87,9 +94,10 @@ def test_spellings(case: str) -> None:
         (13, 'y = Resize(x, "", less)'),
         (13, 'y = Resize(x, "", channels)'),
         (13, 'y = Resize(x, "", batch)'),
+        (13, 'y = Resize(x, "", fraction)'),
+        (13, 'y = Resize(x, "", nothing)'),
         (13, 'k = Abs(twice) y = Resize(x, "", k)'),
         (13, "y = Relu(x)"),
-        (13, 'y = custom.Resize(x, "", twice)'),
     ],
 )
 def test_something_else(opset: int, node: str) -> None:
@@ -99,6 +107,17 @@ def test_something_else(opset: int, node: str) -> None:
 @pytest.mark.parametrize("x", ["2,C,4,5", "2,3,H,W"])
 def test_shapes_that_are_not_known(x: str) -> None:
     assert found(model_of('y = Resize(x, "", twice)', x=x)) is None
+
+
+def test_an_operator_of_another_domain() -> None:
+    node = 'y = custom.Resize(x, "", twice)'
+    assert found(model_of(node, y="2,3,8,10")) is None
+    assert found(model_of(node.replace("custom.", ""), y="2,3,8,10")) == (2, 2)
+
+
+def test_no_pixels_and_no_scales() -> None:
+    assert found(model_of("y = Upsample<scales = [1.,1.,2.,2.]>(x)", 7, "2,3,0,5")) is None
+    assert found(model_of("y = Upsample(x)", 7, y="2,3,8,10")) is None
 
 
 def test_a_line_is_no_image() -> None:
@@ -162,14 +181,23 @@ def test_the_same_for_more_channels(case: str) -> None:
     np.testing.assert_array_equal(y, z.repeat(rows, 2).repeat(columns, 3))
 
 
-def test_only_sizes_of_all_axes_are_written_anew() -> None:
-    """Scales, and the sizes of an image, hold for any number of channels."""
-    anew = {}
-    for case, (opset, node, _) in SPELLINGS.items():
-        _, made = wider(model_of(node, opset, **MORE), 6)
-        names = [value.name or "" for value in made.inputs if value is not None]
-        anew[case] = any(name.endswith(".sizes") for name in names)
-    assert [case for case, is_new in anew.items() if is_new] == ["by sizes"]
+@pytest.mark.parametrize(
+    ("axes", "sizes"), [([1, 2, 3], [3, 8, 15]), ([3, 2, 1, 0], [15, 8, 3, 2]), ([-1, -2], [15, 8])]
+)
+def test_sizes_in_the_order_of_their_axes(axes: list[int], sizes: list[int]) -> None:
+    """Written anew for another number of channels, each in its place."""
+    node = f'y = Resize<axes = {axes}>(x, "", "", s)'
+    model, made = wider(model_of(node, 18, s=np.int64(sizes)), 6)
+    wanted = [(2, 6, 8, 15)[axis] for axis in axes]
+    assert made.inputs[3].const_value.numpy().tolist() == wanted
+    z = rng(2, 6, 4, 5)
+    y = run_onnx(ir.to_proto(model), {"x": X, "z": z})["wider"]
+    np.testing.assert_array_equal(y, z.repeat(2, 2).repeat(3, 3))
+
+
+def test_scales_are_kept() -> None:
+    model, made = wider(model_of('y = Resize(x, "", wide)'), 6)
+    assert made.inputs[2] is model.graph.initializers["wide"]
 
 
 @settings(deadline=None, max_examples=25)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from avatar_export.passes.goal import FEWEST_MACS, UpsampleForm
+from avatar_export.passes.goal import UpsampleForm
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.upsample_conv import UpsampleConv
 from tests.passes.models import (
@@ -27,6 +27,7 @@ from tests.passes.upsampled import (
     CONV,
     DECONV,
     FEW_PADS,
+    FORMS,
     MACS,
     NUMBERS,
     SUBPIXEL,
@@ -94,7 +95,7 @@ def test_phases_that_need_no_crop() -> None:
     assert macs(rewritten(UpsampleConv(), before, x=X)[0]) == macs(after)
 
 
-@pytest.mark.parametrize("form", ["deconv", "subpixel"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("pads", ["0,0,0,0", "1,1,1,1", "2,2,2,2", "0,2,1,0"])
 def test_the_border(pads: str, form: UpsampleForm) -> None:
     """Only border pixels are not zero: there the padding decides."""
@@ -105,7 +106,7 @@ def test_the_border(pads: str, form: UpsampleForm) -> None:
     assert len(changes) == 1
 
 
-@pytest.mark.parametrize("form", ["deconv", "subpixel"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "padding",
     [
@@ -175,8 +176,8 @@ def test_groups(weight: str, group: int, channels: int) -> None:
 
 def test_a_bias_that_is_left_out_by_name() -> None:
     before = model_of(f'{UP} [conv] y = Conv<pads = [1,1,1,1]>(u, w, "")')
-    for form in ("deconv", "subpixel"):
-        step = UpsampleConv(replace(FEWEST_MACS, upsample=form))
+    for form in FORMS:
+        step = UpsampleConv(wanting(form))
         assert len(rewritten(step, before, x=X)[1]) == 1
 
 

@@ -12,18 +12,12 @@ from onnx.reference import ReferenceEvaluator
 from avatar_export.passes.goal import FEWEST_MACS, UpsampleForm
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.upsample_conv import UpsampleConv
-from tests.passes.models import (
-    applied,
-    initializers,
-    operators,
-    parsed,
-    rewritten,
-    rng,
-)
+from tests.passes.models import applied, initializers, operators, parsed, rewritten, rng
 from tests.passes.upsampled import (
     CONV,
     DECONV,
     FEW_PADS,
+    FORMS,
     MACS,
     NUMBERS,
     SUBPIXEL,
@@ -149,8 +143,8 @@ def test_one_after_the_other() -> None:
 
 def test_a_result_that_is_read_and_put_out() -> None:
     before = model_of(f"{UP} {CONV} z = Relu(y)", "float[N,C,H,W] y, float[N,C,H,W] z")
-    for form in ("deconv", "subpixel"):
-        step = UpsampleConv(replace(FEWEST_MACS, upsample=form))
+    for form in FORMS:
+        step = UpsampleConv(wanting(form))
         after, _ = rewritten(step, before, x=X)
         assert [value.name for value in after.graph.output] == ["y", "z"]
 
@@ -176,7 +170,7 @@ def test_where_it_came_from_is_kept() -> None:
         (21, 'Resize<axes = [2,3]>(x, "", two)'),
     ],
 )
-@pytest.mark.parametrize("form", ["deconv", "subpixel"])
+@pytest.mark.parametrize("form", FORMS)
 def test_operator_sets(form: UpsampleForm, opset: int, upsample: str) -> None:
     more = {
         "roi": np.zeros(8, np.float32),
@@ -215,7 +209,7 @@ def test_half_precision_that_holds_the_sums() -> None:
     assert initializers(after)["conv.weight"].dtype == np.float16
 
 
-@pytest.mark.parametrize("form", ["deconv", "subpixel"])
+@pytest.mark.parametrize("form", FORMS)
 def test_double_precision(form: UpsampleForm) -> None:
     """ONNX Runtime has no such convolution on the CPU: run by the reference of ONNX."""
     before = in_type("double", np.float64)

@@ -10,12 +10,7 @@ import onnx
 from avatar_export.passes.goal import FEWEST_MACS, Goal, Nodes, UpsampleForm
 from avatar_export.passes.macs import count_macs, node_macs
 from avatar_export.passes.upsample_conv import UpsampleConv
-from tests.passes.models import (
-    applied,
-    loaded,
-    parsed,
-    rng,
-)
+from tests.passes.models import applied, loaded, parsed, rng
 
 X = rng(1, 4, 5, 3)
 NUMBERS = {
@@ -32,6 +27,7 @@ NUMBERS = {
 }
 UP = '[up] u = Resize(x, "", twice)'
 CONV = "[conv] y = Conv<pads = [1,1,1,1]>(u, w, b)"
+FORMS: tuple[UpsampleForm, ...] = ("deconv", "subpixel")
 DECONV, SUBPIXEL = "one transposed convolution", "phases at the small size, interleaved"
 FEW_PADS = "it is padded by more than its kernel reaches"
 

@@ -30,6 +30,7 @@ class Machine:
         element_bytes: of a number in a tensor or a weight.
         channel_pack: channels of an image are stored in groups of so many.
         input_block, output_block: channels that a convolution computes in groups of.
+        narrow_inputs: whether an input of fewer channels than a block is multiplied as it is.
         overlaps: whether a kernel computes while it reads and writes, so that only the longer of
             the two counts, and not their sum.
         launch_seconds: of a kernel that does nothing.
@@ -47,6 +48,7 @@ class Machine:
     channel_pack: int
     input_block: int
     output_block: int
+    narrow_inputs: bool
     overlaps: bool
     launch_seconds: float
     macs_per_second: Mapping[str, float]
@@ -112,13 +114,15 @@ def read_machines(path: Path) -> dict[str, Machine]:
 # What a machine's numbers must be; the words are for the message.
 _POSITIVE = "a positive number"
 _WHOLE = "a positive whole number"
+_FLAG = "true or false"
 _RATES = "a table of positive numbers, one of them usual"
 _KINDS = {
     "element_bytes": _WHOLE,
     "channel_pack": _WHOLE,
     "input_block": _WHOLE,
     "output_block": _WHOLE,
-    "overlaps": "true or false",
+    "narrow_inputs": _FLAG,
+    "overlaps": _FLAG,
     "launch_seconds": _POSITIVE,
     "macs_per_second": _RATES,
     "bytes_per_second": _RATES,
@@ -130,15 +134,22 @@ _WORDS = {"about": "a text", "sources": "a table of texts"}
 
 def _machine(where: str, name: str, entry: object) -> Machine:
     expected = _KINDS | _WORDS
-    if not isinstance(entry, dict) or set(entry) != set(expected):
-        raise ModelError(f"{where}: the keys must be {', '.join(expected)}")
+    if not isinstance(entry, dict):
+        raise ModelError(f"{where} must be a table")
+    _expect_keys(where, entry, expected)
     for key, kind in expected.items():
         if not _is(kind, entry[key]):
             raise ModelError(f"{where}: {key} must be {kind}")
-    if set(entry["sources"]) != set(_KINDS):
-        raise ModelError(f"{where}: sources must name those of {', '.join(_KINDS)}")
+    _expect_keys(f"{where}: sources", entry["sources"], _KINDS)
     merges = {layer: frozenset(names) for layer, names in entry["merges"].items()}
     return Machine(**{**entry, "name": name, "merges": merges})
+
+
+def _expect_keys(where: str, entry: Mapping[str, object], expected: Mapping[str, str]) -> None:
+    missing = [f"{key} is missing" for key in expected if key not in entry]
+    unknown = [f"{key} is unknown" for key in entry if key not in expected]
+    if missing or unknown:
+        raise ModelError(f"{where}: {', '.join(missing + unknown)}")
 
 
 def _is(kind: str, value: object) -> bool:
@@ -148,7 +159,7 @@ def _is(kind: str, value: object) -> bool:
         return type(value) is int and value > 0
     if kind == _POSITIVE:
         return _positive(value)
-    if kind == _KINDS["overlaps"]:
+    if kind == _FLAG:
         return type(value) is bool
     if kind == _KINDS["spread_per_second"]:
         return value == 0 or _positive(value)

@@ -30,10 +30,10 @@ def seconds(machine: Machine, work: Work) -> float:
 
     A merged one costs nothing but the reading of its second operand, if it has one.
     """
-    if work.operator in FREE:
+    if work.kind in FREE:
         return 0.0
     byte_rate = machine.byte_rate(work.kind)
-    if machine.is_merged(work.operator, work.follows):
+    if machine.is_merged(work.kind, work.follows):
         return tensor_bytes(machine, *work.inputs[1:]) / byte_rate
     arithmetic = packed_macs(machine, work) / machine.mac_rate(work.kind)
     traffic = moved_bytes(machine, work) / byte_rate
@@ -50,15 +50,16 @@ def packed_macs(machine: Machine, work: Work) -> float:
     if work.kind == "DepthwiseConv":  # a channel meets no other: blocks run across groups
         channels = work.groups * after
         return work.macs * _up(channels, machine.output_block) / channels
-    filled = _up(before, machine.input_block) * _up(after, machine.output_block)
-    return work.macs * filled / (before * after)
+    narrow = machine.narrow_inputs and before < machine.input_block
+    filled = before if narrow else _up(before, machine.input_block)
+    return work.macs * filled * _up(after, machine.output_block) / (before * after)
 
 
 def moved_bytes(machine: Machine, work: Work) -> int:
     """Bytes of all tensors and weights that the kernel reads and writes."""
     written = tensor_bytes(machine, *work.outputs)
     read = tensor_bytes(machine, *work.inputs)
-    if work.operator in _SELECT:
+    if work.kind in _SELECT:
         read = min(read, written)
     return read + written + machine.element_bytes * work.weights
 

@@ -12,7 +12,8 @@ class Work:
     """One node of a graph.
 
     Attributes:
-        operator: ONNX name.
+        kind: name that its rates are listed under: the ONNX operator, or ``DepthwiseConv`` where a
+            convolution keeps all channels apart, or ``LinearResize`` where no pixel is repeated.
         inputs: shapes of the tensors it reads that are computed or fed.
         outputs: shapes of what it writes.
         weights: constant numbers it reads.
@@ -26,7 +27,7 @@ class Work:
             where there is none.
     """
 
-    operator: str
+    kind: str
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
     weights: int = 0
@@ -35,9 +36,3 @@ class Work:
     groups: int = 1
     spread: int = 0
     follows: str = ""
-
-    @property
-    def kind(self) -> str:
-        """The operator, or ``DepthwiseConv`` for a convolution that keeps all channels apart."""
-        alone = self.operator == "Conv" and self.groups > 1 and self.channels[0] == 1
-        return "DepthwiseConv" if alone else self.operator
