@@ -32,6 +32,10 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.install
 	$(BIN)/python -m benchmarks.check_speed
 	$(BIN)/python -m benchmarks.fuzz_check
+	$(BIN)/python -m benchmarks.ort_cost
+	$(BIN)/python -m benchmarks.pass_costs
+	$(BIN)/python -m benchmarks.pass_costs --graph avatar
+	$(BIN)/python -m benchmarks.frame_speed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

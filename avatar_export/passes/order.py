@@ -78,6 +78,7 @@ def _cheaper(goal: Goal, runs: Runs) -> list[Step]:
     """Passes that save multiply-adds, bytes or kernels; norms are folded before them."""
     return [
         Step(LeakyReluSpelling(goal), "before the others: one node where a pattern stood"),
+        Step(PoolConv(goal), "before layers are merged: a 1x1 convolution is cheaper pooled first"),
         Step(RepeatedColumns(goal), "before products are merged: it makes the first one narrow"),
         Step(MergeLinear(goal), "after the products have their size"),
         Step(Reassociate(goal), "after products are merged: it takes what is left in two"),
@@ -86,7 +87,6 @@ def _cheaper(goal: Goal, runs: Runs) -> list[Step]:
             PointwiseBeforeUpsample(goal),
             "before upsampling meets its convolution: what stands between moves out of the way",
         ),
-        Step(PoolConv(goal), "the same for the way down"),
         Step(
             AbsorbAffine(runs),
             "before upsampling is spelled: through a Resize a norm passes, through a crop not",

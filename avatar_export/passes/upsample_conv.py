@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ _SLICE_INPUTS_FROM = 10
 
 # Of the largest weight; a pipeline lets results change ten times as much.
 _ROUNDING = 1e-6
+
+# Numbers of a new weight: 4x4 taps between 1024 channels. A pixel that is repeated all over an
+# image would make a kernel as large as that image.
+_MOST_NUMBERS = 2**24
 
 
 class UpsampleConv(SitePass):
@@ -52,6 +57,8 @@ class UpsampleConv(SitePass):
         site = _Site.of(node, upsample)
         if all(line.reach == 1 for line in site.lines):
             return []  # pointwise-before-upsample has it
+        if any(stride != 1 for stride in site.conv.strides):
+            raise RefusedError("the convolution has strides")
         if self.goal.upsample == "resize":
             raise RefusedError("kept as a resize, as asked")
         found: list[Proposal] = []
@@ -80,13 +87,11 @@ class _Site:
         """Read a convolution.
 
         Raises:
-            RefusedError: it has strides, or its numbers are computed.
+            RefusedError: its numbers are computed.
         """
         conv = convolution(node)
         if conv is None:
             raise RefusedError("its weight or bias is computed")
-        if any(stride != 1 for stride in conv.strides):
-            raise RefusedError("the convolution has strides")
         return cls(conv, upsample, _lines(conv, upsample))
 
     @property
@@ -130,15 +135,16 @@ def _deconvolution(site: _Site, wanted: bool) -> Proposal:
     if min(pads) < 0:
         raise RefusedError("it is padded by more than its kernel reaches")
     outputs, inputs, *taps = conv.weight.shape
+    shape = (inputs * conv.groups, outputs // conv.groups, rows.kernel, columns.kernel)
+    _must_fit(shape)
     blocks = conv.weight.reshape(conv.groups, -1, inputs, *taps)
     kernel = np.einsum("ak,goikl,bl->gioab", rows.matrix(), blocks, columns.matrix())
-    weight = kernel.reshape(-1, outputs // conv.groups, rows.kernel, columns.kernel)
     sketch = Sketch(conv.node)
     result = sketch.put(
         "ConvTranspose",
-        [site.x, sketch.weight("weight", site.typed(weight)), *conv.node.inputs[2:]],
+        [site.x, sketch.weight("weight", site.typed(kernel.reshape(shape))), *conv.node.inputs[2:]],
         conv.shape,
-        kernel_shape=weight.shape[2:],
+        kernel_shape=shape[2:],
         strides=[line.factor for line in site.lines],
         pads=pads,
         group=conv.groups,
@@ -154,17 +160,19 @@ def _subpixel(site: _Site, wanted: bool) -> Proposal:
     if conv.groups != 1:
         raise RefusedError("a convolution in groups keeps its channels together")
     rows, columns = (Phases(line) for line in site.lines)
+    outputs, channels, *_ = conv.weight.shape
+    shape = (factor**2 * outputs, channels, rows.kernel, columns.kernel)
+    _must_fit(shape)
     phases = np.einsum("pak,oikl,qbl->pqoiab", rows.matrix(), conv.weight, columns.matrix())
-    weight = phases.reshape(-1, *phases.shape[3:])
     sketch = Sketch(conv.node)
-    inputs = [site.x, sketch.weight("weight", site.typed(weight))]
+    inputs = [site.x, sketch.weight("weight", site.typed(phases.reshape(shape)))]
     if conv.raw_bias is not None:
         inputs.append(sketch.weight("bias", np.tile(conv.raw_bias, factor**2)))
     fine = sketch.put(
         "Conv",
         inputs,
-        (conv.shape[0], len(weight), rows.length, columns.length),
-        kernel_shape=weight.shape[2:],
+        (conv.shape[0], shape[0], rows.length, columns.length),
+        kernel_shape=shape[2:],
         pads=[rows.begin, columns.begin, rows.end, columns.end],
     )
     result = _interleaved(sketch, fine, site)
@@ -175,6 +183,12 @@ _FORMS: dict[UpsampleForm, Callable[[_Site, bool], Proposal]] = {
     "deconv": _deconvolution,
     "subpixel": _subpixel,
 }
+
+
+def _must_fit(shape: Sequence[int]) -> None:
+    """Raise a RefusedError for a weight that would blow up the model."""
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise RefusedError(f"its weight would be as large as {' x '.join(map(str, shape))}")
 
 
 def _interleaved(sketch: Sketch, fine: ir.Value, site: _Site) -> ir.Value:

@@ -114,8 +114,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('about = "a chip"\n', "", "chip: the keys must be element_bytes, "),
-        ("[chip.sources]", "colour = 1\n[chip.sources]", "chip: the keys must be "),
+        ('about = "a chip"\n', "", "chip: about is missing"),
+        ("[chip.sources]", "colour = 1\n[chip.sources]", "chip: colour is unknown"),
         ('"a chip"', "1", "chip: about must be a text"),
         ("element_bytes = 2", "element_bytes = 2.5", "element_bytes must be a positive whole num"),
         ("channel_pack = 4", "channel_pack = 0", "channel_pack must be a positive whole number"),
@@ -128,10 +128,11 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("Add = 2e9", "Add = 0", "bytes_per_second must be a table of positive numbers"),
         ('["Relu"]', '"Relu"', "merges must be a table of lists of operators"),
         ('["Relu"]', "[1]", "merges must be a table of lists of operators"),
-        ('merges = "a page"\n', "", "sources must name those of element_bytes, "),
+        ('merges = "a page"\n', "", "chip: sources: merges is missing"),
+        ('merges = "a page"', 'merges = "a page"\ncolour = "a page"', "sources: colour is unknown"),
         ('merges = "a page"', "merges = 1", "sources must be a table of texts"),
         ('merges = "a page"', 'merges = ""', "sources must be a table of texts"),
-        (ENTRY, "chip = 1", "chip: the keys must be "),
+        (ENTRY, "chip = 1", "chip must be a table"),
         ("[chip]", "[chip", "machines.toml: "),
     ],
 )
