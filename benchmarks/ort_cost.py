@@ -14,12 +14,9 @@ all cases take turns.
 from __future__ import annotations
 
 import json
-import platform
-import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, get_args
@@ -27,65 +24,18 @@ from typing import Any, get_args
 import click
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime as ort
 
-from avatar_export.bench.estimate.machine import USUAL, Machine, find_machine
-from avatar_export.bench.estimate.price import total
-from avatar_export.bench.estimate.work import Work
+from avatar_export.bench.estimate.machine import Machine, find_machine
 from avatar_export.passes.gather_pixels import GatherPixels
 from avatar_export.passes.goal import FEWEST_MACS, Goal, UpsampleForm
-from avatar_export.passes.pipeline import Step, infer_shapes, run_pipeline
+from avatar_export.passes.pipeline import Step
 from avatar_export.passes.upsample_conv import UpsampleConv
-from avatar_export.passes.works import works
 from benchmarks.ort_blocks import Case, cases, decoder_cases
+from benchmarks.ort_fit import Pair, fitted, rounded
 
 RESULT = Path(__file__).parent / "results" / "ort_cost.json"
 _RUNS = 6  # of each graph in a turn, after one to warm up
-_WEIGHTINGS = 20  # after which nothing moves any more
-_DIGITS = 3
-
-# A constant of a machine: the name of a rate and, where rates differ by kind of node, the kind.
-Constant = tuple[str, str]
-_SPREAD: Constant = ("spread_per_second", "")
-_LAUNCH: Constant = ("launch_seconds", "")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two graphs that differ by so many blocks."""
-
-    few: onnx.ModelProto
-    many: onnx.ModelProto
-    blocks: int
-
-    @classmethod
-    def of(cls, case: Case) -> Pair:
-        """The graphs of a case."""
-        return cls(case.model(1), case.model(1 + case.blocks), case.blocks)
-
-    def after(self, step: Step) -> Pair:
-        """Both graphs as a pass writes them."""
-        few, many = (run_pipeline(m, [step], {}, verify=False)[0] for m in (self.few, self.many))
-        return Pair(few, many, self.blocks)
-
-    @cached_property
-    def works(self) -> list[Work]:
-        """What the blocks do by which the second graph is longer than the first."""
-        few, many = _works(self.few), _works(self.many)
-        for work in few:
-            many.remove(work)
-        return many
-
-    def price(self, machine: Machine) -> float:
-        """Seconds of one block by the cost model."""
-        return total(machine, self.works) / self.blocks
-
-
-def _works(model: onnx.ModelProto) -> list[Work]:
-    read = ir.from_proto(model)
-    infer_shapes(read)
-    return works(list(read.graph))
 
 
 def block_seconds(pairs: Sequence[Pair], turns: int) -> list[float]:
@@ -124,64 +74,6 @@ def _session(model: onnx.ModelProto) -> ort.InferenceSession:
     )
 
 
-def constants(pairs: Sequence[Pair]) -> list[Constant]:
-    """What is to be fitted: the launch, and a rate for each kind of node in the blocks."""
-    done = [work for pair in pairs for work in pair.works]
-    macs = {work.kind for work in done if work.macs}
-    moved = {work.kind for work in done} - {"Reshape"}
-    rates = [("macs_per_second", kind) for kind in sorted(macs)]
-    return [_LAUNCH, _SPREAD, *rates, *(("bytes_per_second", kind) for kind in sorted(moved))]
-
-
-def only(machine: Machine, constant: Constant) -> Machine:
-    """The machine with one constant set to 1, and all else for nothing: prices are linear."""
-    name, kind = constant
-    nothing = {USUAL: inf}
-    free = {"macs_per_second": nothing, "bytes_per_second": nothing}
-    rates: dict[str, Any] = {**free, "launch_seconds": 0.0, "spread_per_second": 0.0}
-    return replace(machine, **rates | {name: {**nothing, kind: 1.0} if kind else 1.0})
-
-
-def fitted(machine: Machine, pairs: Sequence[Pair], measured: Sequence[float]) -> dict[str, Any]:
-    """The constants that explain the times best: a half counts as much as twice.
-
-    Least squares of the logarithm of estimate / time, by repeated weighting.
-
-    Raises:
-        ClickException: a constant would be negative, because the times were disturbed.
-    """
-    wanted, times = constants(pairs), np.array(measured)
-    prices = np.array([[p.price(only(machine, c)) for c in wanted] for p in pairs])
-    size = prices.max(axis=0)  # columns differ by many orders of magnitude
-    estimates = times
-    for _ in range(_WEIGHTINGS):
-        weights = 1 / np.sqrt(times * estimates)
-        rows = (prices / size) * weights[:, None]
-        solved = np.linalg.lstsq(rows, times * weights, rcond=None)[0] / size
-        if (solved <= 0).any():
-            bad = [" ".join(c) for c, value in zip(wanted, solved, strict=True) if value <= 0]
-            raise click.ClickException(f"negative: {', '.join(bad)}; run it again")
-        estimates = prices @ solved
-    return _constants(dict(zip(wanted, solved, strict=True)))
-
-
-def _constants(solved: dict[Constant, float]) -> dict[str, Any]:
-    """As ``machines.toml`` writes them; seconds a byte or a multiply-add become rates."""
-    macs = {k: _round(1 / s) for (n, k), s in solved.items() if n == "macs_per_second"}
-    moved = {k: _round(1 / s) for (n, k), s in solved.items() if n == "bytes_per_second"}
-    return {
-        "launch_seconds": _round(solved[_LAUNCH]),
-        "spread_per_second": _round(1 / solved[_SPREAD]),
-        # A product of matrices is all that is left; of other kernels nothing is known.
-        "macs_per_second": {USUAL: macs["Gemm"], **macs},
-        "bytes_per_second": {USUAL: _round(statistics.median(moved.values())), **moved},
-    }
-
-
-def _round(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
-
-
 def forms(case: Case) -> Iterator[tuple[str, Pair]]:
     """A decoder block in each equal form, as the passes write it."""
     pair = Pair.of(case)
@@ -201,8 +93,8 @@ def table(machine: Machine, named: dict[str, Pair], measured: Sequence[float]) -
         rows.append(
             {
                 "block": name,
-                "measured_ms": _round(1e3 * spent),
-                "estimated_ms": _round(1e3 * price),
+                "measured_ms": rounded(1e3 * spent),
+                "estimated_ms": rounded(1e3 * price),
                 "ratio": round(price / spent, 2),
             }
         )
@@ -214,6 +106,12 @@ def spread(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """How far estimates are off: half of them, and nine of ten, by less than so much."""
     off = [abs(row["ratio"] - 1) for row in rows]
     return {f"p{p}": round(float(np.percentile(off, p)), 2) for p in (50, 90)}
+
+
+def processor() -> str:
+    """Model name of the CPU, as Linux tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
 
 
 @click.command()
@@ -232,7 +130,7 @@ def main(turns: int) -> None:
     unseen = table(machine, decoders, measured[len(blocks) :])
     record = {
         "onnxruntime": ort.__version__,
-        "processor": platform.machine(),
+        "processor": processor(),
         "constants": found,
         "error": {"fitted": spread(rows), "decoders": spread(unseen)},
         "fitted": rows,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ class GatherPixels(SitePass):
         after = only_consumer(node.outputs[0])
         if chain is None or (after is not None and after.op_type == "Slice"):
             return []
-        return [_gathered(chain)]
+        return [_proposal(chain)]
 
 
 def _chain(node: ir.Node) -> list[ir.Node] | None:
@@ -49,7 +51,7 @@ def _chain(node: ir.Node) -> list[ir.Node] | None:
     return None if chain is None else [*chain, node]
 
 
-def _gathered(chain: list[ir.Node]) -> Proposal:
+def _proposal(chain: list[ir.Node]) -> Proposal:
     depth_to_space, *crops = chain
     factor = depth_to_space.attributes["blocksize"].as_int()
     if depth_to_space.attributes.get_string("mode", "DCR") != "DCR":
@@ -59,23 +61,36 @@ def _gathered(chain: list[ir.Node]) -> Proposal:
     if shape is None:
         raise RefusedError("its size is not known")
     batch, depth, height, columns = shape
-    rows = _rows(batch, height, columns, factor)
-    table = (rows.size, depth // factor**2)
+    rows = interleaving(batch, height, columns, factor)
     for crop in crops:
         rows = _cropped(rows, crop)
-    last = (*rows.shape, table[1])
     sketch = Sketch(chain[-1])
-    pixels = sketch.put("Transpose", [x], (batch, height, columns, depth), ".in", perm=[0, 2, 3, 1])
-    size = sketch.weight("table", np.asarray(table, np.int64))
-    pixels = sketch.put("Reshape", [pixels, size], table, ".pixels")
-    picked = [pixels, sketch.weight("rows", rows)]
-    pixels = sketch.put("Gather", picked, last, ".gather", axis=0)
-    pixels = sketch.put("Transpose", [pixels], (last[0], last[3], *last[1:3]), perm=[0, 3, 1, 2])
+    pixels = gathered(sketch, x, rows, depth // factor**2)
     what = f"one Gather of {rows.size} pixels"
     return Proposal(tuple(reversed(chain)), tuple(sketch.nodes), ((result, pixels),), what)
 
 
-def _rows(batch: int, height: int, columns: int, factor: int) -> Rows:
+def gathered(sketch: Sketch, x: ir.Value | None, rows: Rows, channels: int) -> ir.Value:
+    """Pixels of an image as an image [N, channels, H', W'].
+
+    Args:
+        x: [N, f * f * channels, H, W]: f * f pixels in the place of each.
+        rows: [N, H', W'], the pixels to take, as :func:`interleaving` numbers them.
+    """
+    shape = fixed_shape(x)
+    assert shape is not None
+    batch, depth, height, columns = shape
+    table = (math.prod(shape) // channels, channels)
+    pixels = sketch.put("Transpose", [x], (batch, height, columns, depth), ".in", perm=[0, 2, 3, 1])
+    size = sketch.weight("table", np.asarray(table, np.int64))
+    pixels = sketch.put("Reshape", [pixels, size], table, ".pixels")
+    picked = [pixels, sketch.weight("rows", rows)]
+    pixels = sketch.put("Gather", picked, (*rows.shape, channels), ".gather", axis=0)
+    last = (rows.shape[0], channels, *rows.shape[1:])
+    return sketch.put("Transpose", [pixels], last, perm=[0, 3, 1, 2])
+
+
+def interleaving(batch: int, height: int, columns: int, factor: int) -> Rows:
     """The row of each pixel [N, f * H, f * W] that a DepthToSpace makes, in order of memory."""
     rows = np.arange(batch * height * columns * factor**2, dtype=np.int64)
     blocks = rows.reshape(batch, height, columns, factor, factor)

@@ -188,11 +188,25 @@ class _Reference:
         An untrained or badly conditioned network turns the last bit into visible noise, and no
         exact rewrite can keep it closer than that. Only measured when a pass needs it.
         """
-        nudged = {
-            name: np.nextafter(x, np.float32(np.inf)) if x.dtype == np.float32 else x
-            for name, x in self.inputs.items()
-        }
+        half = _holds_half(self.proto)
+        nudged = {name: _nudged(x, half) for name, x in self.inputs.items()}
         return _worst(run_onnx(self.proto, nudged, _THREADS), self.outputs)
+
+
+def _nudged(x: np.ndarray, half: bool) -> np.ndarray:
+    """An input with its last bit changed; that of half precision, if the model computes in it."""
+    if x.dtype not in (np.float16, np.float32):
+        return x
+    rounded = x.astype(np.float16) if half else x
+    moved: np.ndarray = np.nextafter(rounded, rounded.dtype.type(np.inf)).astype(x.dtype)
+    return moved
+
+
+def _holds_half(proto: onnx.ModelProto) -> bool:
+    """Whether any weight or input is of half precision."""
+    kinds = {tensor.data_type for tensor in proto.graph.initializer}
+    kinds |= {value.type.tensor_type.elem_type for value in proto.graph.input}
+    return bool(kinds & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 
 
 def infer_shapes(model: ir.Model) -> None:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from avatar_export.passes.base import only_consumer
 from avatar_export.passes.convolution import Convolution, Numbers, convolution
+from avatar_export.passes.gather_pixels import gathered, interleaving
 from avatar_export.passes.goal import UpsampleForm
 from avatar_export.passes.repetition import repetition
 from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
@@ -33,7 +34,8 @@ class UpsampleConv(SitePass):
         Conv(K x K, pads p)(Resize(f)(x))
         becomes
         deconv:    ConvTranspose(K + f - 1, stride f, pads K - 1 - p)(x)
-        subpixel:  Slice(DepthToSpace(f)(Conv(n x n, f * f * C channels)(x)))
+        subpixel:  Slice(DepthToSpace(f)(Conv(n x n, f * f * C channels)(x))),
+                   or the same with a Gather in the place of both (gather-pixels)
 
     Upsampling repeats pixels, and the convolution multiplies each of them by several taps that
     may as well be summed first. For f = 2 and a kernel w0 w1 w2 padded by 1, in each axis,
@@ -63,7 +65,7 @@ class UpsampleConv(SitePass):
             raise RefusedError("kept as a resize, as asked")
         found: list[Proposal] = []
         refusals: list[RefusedError] = []
-        for form, make in _FORMS.items():
+        for form, make in _FORMS:
             if self.goal.upsample in (None, form):
                 try:
                     found.append(make(site, self.goal.upsample is not None))
@@ -120,6 +122,13 @@ class _Site:
             raise RefusedError(f"{dtype} cannot hold the sums of its weights")
         return numbers
 
+    def bias(self, sketch: Sketch) -> ir.Value | None:
+        """That of the convolution, or zeros: SNPE 1.17 and 1.43 demand one of a ConvTranspose."""
+        if self.conv.raw_bias is not None:
+            return self.conv.node.inputs[2]
+        outputs = len(self.conv.raw_weight)
+        return sketch.weight("bias", np.zeros(outputs, self.conv.raw_weight.dtype))
+
     def proposal(self, sketch: Sketch, result: ir.Value, what: str, wanted: bool) -> Proposal:
         """The upsampling goes too, if nothing else reads it."""
         alone = only_consumer(self.upsample.outputs[0]) is not None
@@ -142,7 +151,7 @@ def _deconvolution(site: _Site, wanted: bool) -> Proposal:
     sketch = Sketch(conv.node)
     result = sketch.put(
         "ConvTranspose",
-        [site.x, sketch.weight("weight", site.typed(kernel.reshape(shape))), *conv.node.inputs[2:]],
+        [site.x, sketch.weight("weight", site.typed(kernel.reshape(shape))), site.bias(sketch)],
         conv.shape,
         kernel_shape=shape[2:],
         strides=[line.factor for line in site.lines],
@@ -153,6 +162,32 @@ def _deconvolution(site: _Site, wanted: bool) -> Proposal:
 
 
 def _subpixel(site: _Site, wanted: bool) -> Proposal:
+    sketch = Sketch(site.conv.node)
+    result = _interleaved(sketch, _phases(sketch, site), site)
+    return site.proposal(sketch, result, "phases at the small size, interleaved", wanted)
+
+
+def _gathered(site: _Site, wanted: bool) -> Proposal:
+    """As gather-pixels would write it: priced here, because the form before it may not pay."""
+    sketch = Sketch(site.conv.node)
+    fine = _phases(sketch, site)
+    rows, columns = (Phases(line) for line in site.lines)
+    batch, channels, height, width = site.conv.shape
+    every = interleaving(batch, rows.length, columns.length, site.lines[0].factor)
+    taken = every[
+        :, rows.skipped : rows.skipped + height, columns.skipped : columns.skipped + width
+    ]
+    result = gathered(sketch, fine, taken, channels)
+    what = "phases at the small size, their pixels put in order by a Gather"
+    return site.proposal(sketch, result, what, wanted)
+
+
+def _phases(sketch: Sketch, site: _Site) -> ir.Value:
+    """All phases of the result, [N, f * f * O, h, w].
+
+    Raises:
+        RefusedError: they cannot be computed by one convolution.
+    """
     conv = site.conv
     factor, other = (line.factor for line in site.lines)
     if factor != other:
@@ -164,25 +199,24 @@ def _subpixel(site: _Site, wanted: bool) -> Proposal:
     shape = (factor**2 * outputs, channels, rows.kernel, columns.kernel)
     _must_fit(shape)
     phases = np.einsum("pak,oikl,qbl->pqoiab", rows.matrix(), conv.weight, columns.matrix())
-    sketch = Sketch(conv.node)
     inputs = [site.x, sketch.weight("weight", site.typed(phases.reshape(shape)))]
     if conv.raw_bias is not None:
         inputs.append(sketch.weight("bias", np.tile(conv.raw_bias, factor**2)))
-    fine = sketch.put(
+    return sketch.put(
         "Conv",
         inputs,
         (conv.shape[0], shape[0], rows.length, columns.length),
         kernel_shape=shape[2:],
         pads=[rows.begin, columns.begin, rows.end, columns.end],
     )
-    result = _interleaved(sketch, fine, site)
-    return site.proposal(sketch, result, "phases at the small size, interleaved", wanted)
 
 
-_FORMS: dict[UpsampleForm, Callable[[_Site, bool], Proposal]] = {
-    "deconv": _deconvolution,
-    "subpixel": _subpixel,
-}
+# In the order that decides between equal prices. What the user calls subpixel has two spellings.
+_FORMS: tuple[tuple[UpsampleForm, Callable[[_Site, bool], Proposal]], ...] = (
+    ("deconv", _deconvolution),
+    ("subpixel", _subpixel),
+    ("subpixel", _gathered),
+)
 
 
 def _must_fit(shape: Sequence[int]) -> None:

@@ -117,8 +117,9 @@ def _layer(value: ir.Value | None, node: ir.Node) -> str:
     layer = None if value is None else value.producer()
     if value is None or layer is None or layer.op_type not in _LAYERS or value.is_graph_output():
         return ""
-    others = [use.node for use in value.uses() if use.node is not node]
-    return layer.op_type if _alone(node, layer, others) else ""
+    others = [use.node for use in value.uses()]
+    others.remove(node)  # once: it may read the value twice
+    return layer.op_type if node not in others and _alone(node, layer, others) else ""
 
 
 def _alone(node: ir.Node, layer: ir.Node, others: Sequence[ir.Node]) -> bool:

@@ -68,3 +68,9 @@ def test_an_unknown_shape_stays_unknown() -> None:
     model = parsed("g (float[N,4] x) => (float[N,4] y) { y = Relu (x) }")
     dims = fragment(nodes(model), 13).graph.input[0].type.tensor_type.shape.dim
     assert [dim.dim_value for dim in dims] == [0, 4] and not dims[0].HasField("dim_value")
+
+
+def test_an_input_with_a_default_is_no_constant() -> None:
+    text = "g (float[4] x, float[1] w) => (float[4] y) { y = Mul (x, w) }"
+    graph = fragment(nodes(parsed(text, 13, w=[2.0])), 13).graph
+    assert len(graph.input) == 2 and not graph.initializer

@@ -9,6 +9,8 @@ from avatar_export.optimizing.goal import basis, goal_for
 from avatar_export.passes.goal import Goal
 from avatar_export.passes.site import Sketch
 from avatar_export.whitelist.check import check
+from avatar_export.whitelist.finding import Finding, Severity, Verdict
+from avatar_export.whitelist.judgement import Judgement
 from avatar_export.whitelist.targets import resolve_target
 from tests.optimizing.small import upsampled
 from tests.passes.models import loaded, parsed
@@ -104,6 +106,26 @@ def test_the_same_question_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> Non
     aim = goal("2.5")
     answers = {aim.refusal(old, subpixel(old)) for old in (site(), site())}
     assert len(answers) == 1 and len(asked) == 2  # the old nodes, and the new
+
+
+@pytest.mark.parametrize(
+    ("code", "operator", "said"),
+    [
+        ("AX107", "graph input", ""),
+        ("AX209", "graph output", ""),
+        ("AX102", "DepthToSpace", ""),
+        ("AX104", "DepthToSpace", "AX104 DepthToSpace: too wide"),
+    ],
+)
+def test_findings_that_are_not_about_the_nodes_are_no_refusal(
+    code: str, operator: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ends of the fragment are made up, and the operator set is chosen for the whole model."""
+    found = Finding(code, Severity.WARNING, Verdict.CONSTRAINED, "n", operator, "too wide", "page")
+    old = site()
+    answers = iter([(), (found,)])  # for the old nodes, then the new
+    monkeypatch.setattr(module, "check", lambda _, target: Judgement(target, next(answers), ()))
+    assert goal("2.5").refusal(old, subpixel(old)) == said
 
 
 def test_onnx_runtime_refuses_nothing() -> None:

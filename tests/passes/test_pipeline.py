@@ -11,6 +11,7 @@ from avatar_export.errors import ModelError, ParityError
 from avatar_export.passes.base import Pass, add_initializer
 from avatar_export.passes.bind_inputs import BindInputs
 from avatar_export.passes.fold_adaptive import FoldAdaptive
+from avatar_export.passes.fold_batch_norm import FoldBatchNorm
 from avatar_export.passes.goal import Goal
 from avatar_export.passes.pipeline import TOLERANCE, Step, _worst, run_pipeline
 from tests.passes.models import initializers, operators, parsed, rng
@@ -39,7 +40,8 @@ class Weights(Pass):
     def apply(self, model: ir.Model) -> list[str]:
         node = model.graph[0]
         weight = node.inputs[1].const_value.numpy()
-        node.replace_input_with(1, add_initializer(model, "v", weight * self.factor))
+        scaled = weight * weight.dtype.type(self.factor)
+        node.replace_input_with(1, add_initializer(model, "scaled", scaled))
         return ["changed the weights"] if self.admits else []
 
 
@@ -220,7 +222,7 @@ def test_a_pass_is_checked_before_and_after(
 
 def test_a_draft_is_not_run(proto: onnx.ModelProto) -> None:
     after, (record,) = run_pipeline(proto, [Step(Weights(2.0), "")], {}, verify=False)
-    np.testing.assert_array_equal(initializers(after)["v"], 2 * rng(2, 3, 1, 1))
+    np.testing.assert_array_equal(initializers(after)["scaled"], 2 * rng(2, 3, 1, 1))
     assert record.changes == ("changed the weights",)
     assert record.worst == 0
 
@@ -297,3 +299,21 @@ def test_the_goal_prices_the_model_before_and_after(proto: onnx.ModelProto) -> N
     goal = Goal("a second a node", lambda nodes: float(len(nodes)))
     _, (record,) = run_pipeline(proto, [Step(Longer(), "why")], INPUTS, goal=goal)
     assert (record.seconds_before, record.seconds_after) == (3.0, 4.0)
+
+
+HALF = """g (float16[1,8,8,8] x) => (float16[1,8,8,8] y) {
+    c = Conv<pads = [1,1,1,1]>(x, w)
+    y = BatchNormalization(c, g, b, m, v)
+}"""
+
+
+def test_half_precision_rounds_where_its_weights_are_folded() -> None:
+    """A fold in half precision changes the last bits, and a wrong one changes more."""
+    weights = {name: rng(8, seed=k).astype(np.float16) for k, name in enumerate("gbm")}
+    weights |= {"w": rng(8, 8, 3, 3).astype(np.float16), "v": np.ones(8, np.float16)}
+    model, inputs = parsed(HALF, **weights), {"x": rng(1, 8, 8, 8).astype(np.float16)}
+    after, (record,) = run_pipeline(model, [Step(FoldBatchNorm(), "why")], inputs)
+    assert operators(after) == ["Conv"]
+    assert TOLERANCE < record.worst < 1e-2
+    with pytest.raises(ParityError):
+        run_pipeline(model, [Step(Weights(1.1), "why")], inputs)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from avatar_export.passes import upsample_conv
 from avatar_export.passes.goal import FEWEST_MACS, UpsampleForm
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.upsample_conv import UpsampleConv
@@ -55,6 +56,19 @@ def test_refused(form: UpsampleForm | None, nodes: str, note: str) -> None:
     assert_left_alone(replace(MACS, upsample=form), nodes, note)
 
 
+@pytest.mark.parametrize(
+    ("form", "shape"), [("deconv", "4 x 6 x 4 x 4"), ("subpixel", "24 x 4 x 2 x 2")]
+)
+def test_a_weight_that_would_blow_up_the_model(
+    form: UpsampleForm, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = f"its weight would be as large as {shape}"
+    monkeypatch.setattr(upsample_conv, "_MOST_NUMBERS", 24 * 16 - 1)
+    assert_left_alone(wanting(form), f"{UP} {CONV}", note)
+    monkeypatch.setattr(upsample_conv, "_MOST_NUMBERS", 24 * 16)
+    assert len(applied(UpsampleConv(wanting(form)), model_of(f"{UP} {CONV}"))[1]) == 1
+
+
 def test_neither_form() -> None:
     """The first reason is given."""
     nodes = f"{UP} [conv] y = Conv<group = 2, pads = [3,3,3,3]>(u, grouped)"
@@ -71,6 +85,7 @@ def test_what_is_padded_too_far_still_has_phases() -> None:
     "nodes",
     [
         f"{UP} [conv] y = Conv(u, point)",
+        f"{UP} [conv] y = Conv<strides = [2,2]>(u, point)",
         '[up] u = Resize(x, "", once) [conv] y = Conv(u, w)',
         '[up] u = Resize<mode = "linear">(x, "", twice) [conv] y = Conv(u, w)',
         "[conv] y = Conv(x, w)",
@@ -81,6 +96,13 @@ def test_what_is_padded_too_far_still_has_phases() -> None:
 )
 def test_no_such_pattern(nodes: str) -> None:
     assert_left_alone(MACS, nodes, turned=rng(4, 6, 3, 3))
+
+
+def test_an_operator_of_another_domain() -> None:
+    conv = CONV.replace("Conv<", "custom.Conv<")
+    step = UpsampleConv(MACS)
+    assert applied(step, model_of(f"{UP} {conv}", "float[1,6,10,6] y"))[1] == []
+    assert step.notes == []
 
 
 def test_a_size_that_is_not_known() -> None:
@@ -167,6 +189,8 @@ def test_where_it_came_from_is_kept() -> None:
         (10, "Resize(x, twice)"),
         (11, "Resize(x, roi, twice)"),
         (16, 'Resize(x, "", "", sizes)'),
+        (18, 'Resize(x, "", twice)'),
+        (19, 'Resize<axes = [3,2]>(x, "", two)'),
         (21, 'Resize<axes = [2,3]>(x, "", two)'),
     ],
 )
@@ -207,6 +231,16 @@ def test_half_precision_that_holds_the_sums() -> None:
     weight.raw_data = whole.astype(np.float16).tobytes()
     after, _ = rewritten(UpsampleConv(MACS), proto, x=np.round(X).astype(np.float16))
     assert initializers(after)["conv.weight"].dtype == np.float16
+
+
+@pytest.mark.filterwarnings("error")
+def test_half_precision_that_overflows() -> None:
+    proto = in_type("float16", np.float16)
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w")
+    weight.raw_data = np.full((6, 4, 3, 3), 4e4, np.float16).tobytes()
+    step = UpsampleConv(MACS)
+    assert applied(step, proto)[1] == []
+    assert step.notes == ["conv stays: float16 cannot hold the sums of its weights"]
 
 
 @pytest.mark.parametrize("form", FORMS)

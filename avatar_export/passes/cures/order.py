@@ -8,6 +8,7 @@ from inspect import getdoc
 import onnx
 
 from avatar_export.errors import UserError
+from avatar_export.onnx_file.normal_form import normalised
 from avatar_export.passes.base import Pass
 from avatar_export.passes.cures.cast_pair import CastPair
 from avatar_export.passes.cures.clip_bounds import ClipBounds
@@ -65,9 +66,6 @@ _ORDER: tuple[tuple[type[Pass], str], ...] = (
 # attribute in set 10, and an input, which the converter cuts, in set 11.
 _FOLLOWED_BY = {ResizeSet.name: PadValue.name}
 
-# The first IR version in which a weight need not be an input of the graph as well.
-_FREE_WEIGHTS = 4
-
 
 def known_cures() -> tuple[str, ...]:
     """Names of all cures, in the order in which they run."""
@@ -106,7 +104,7 @@ def apply_cures(
     if unknown:
         raise UserError(f"unknown cure {unknown[0]}", f"known: {', '.join(known_cures())}")
     wanted = {*names, *(_FOLLOWED_BY[name] for name in names if name in _FOLLOWED_BY)}
-    proto, renamed = _rename(_normalised(model), wanted)
+    proto, renamed = _rename(normalised(model), wanted)
     steps = [Step(cure(), why) for cure, why in _ORDER[1:] if cure.name in wanted]
     if LowerOpset.name in wanted:
         steps.append(Step(LowerOpset(opset), "last: everything before writes the model's own set"))
@@ -134,25 +132,3 @@ def _rename(
     if cure.name not in names:
         return model, []
     return run_pipeline(model, [Step(cure(), why)], {}, verify=False)
-
-
-def _normalised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model`` as passes expect it; a copy where anything has to change.
-
-    IR 3 lists all weights among the inputs; here an input is an input only. The default domain is
-    written as the empty string, never as its alias.
-    """
-    aliased = {entry.domain for entry in model.opset_import} & {"", "ai.onnx"} == {"ai.onnx"}
-    if model.ir_version >= _FREE_WEIGHTS and not aliased:
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for entry in copy.opset_import:
-        entry.domain = "" if aliased and entry.domain == "ai.onnx" else entry.domain
-    if model.ir_version < _FREE_WEIGHTS:
-        copy.ir_version = _FREE_WEIGHTS
-        weights = {tensor.name for tensor in model.graph.initializer}
-        fed = [value for value in model.graph.input if value.name not in weights]
-        del copy.graph.input[:]
-        copy.graph.input.extend(fed)
-    return copy
