@@ -123,6 +123,7 @@ FOLLOWERS = {
     "k = Conv(x, w) y = Add(x, k)": "Conv",
     "k = Conv(x, w) y = Add(k, k)": "",
     "k = Conv(x, w) y = Add(k, c)": "",  # a constant is folded into a bias, not read
+    "k = Conv(x, w) m = GlobalAveragePool(x) y = Add(k, m)": "",
     "k = Conv(x, w) y = Mul(k, x)": "",
 }
 
@@ -167,6 +168,13 @@ def test_a_proposed_node_does_not_take_over_what_others_keep_reading() -> None:
     conv, relu, _ = nodes("k = Conv(x, w) l = Relu(k) y = Mul(l, k)", w=noise(4, 4, 1, 1))
     sketch = Sketch(relu)
     sketch.put("LeakyRelu", [conv.outputs[0]], (1, 4, 6, 6))
+    assert works(sketch.nodes)[0].follows == ""
+
+
+def test_a_proposed_sum_of_a_tensor_with_itself_is_not_taken_over() -> None:
+    conv, relu = nodes("k = Conv(x, w) y = Relu(k)", w=noise(4, 4, 1, 1))
+    sketch = Sketch(relu)
+    sketch.put("Add", [conv.outputs[0]] * 2, (1, 4, 6, 6))
     assert works(sketch.nodes)[0].follows == ""
 
 
