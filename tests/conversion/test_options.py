@@ -54,7 +54,9 @@ def test_files_follow_from_what_is_given(given: dict[str, Any], files: set[str])
     assert len(named) == len(files)
 
 
-@pytest.mark.parametrize("wrong", [{"warp": "gathr"}, {"enhance_form": "sctter"}])
+@pytest.mark.parametrize(
+    "wrong", [{"warp": "gathr"}, {"enhance_form": "sctter"}, {"upsample": "up"}]
+)
 def test_an_unknown_form_is_refused(wrong: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown"):
         Options(run=tmp_path, out=tmp_path / "out", **wrong)  # type: ignore[arg-type]
