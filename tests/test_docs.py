@@ -29,14 +29,14 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Page name and one command each: continued lines joined, comments cut."""
-    found = []
+    """Page name and command, each command once: continued lines joined, comments cut."""
+    found: dict[str, str] = {}
     for page, text in blocks("sh"):
         for line in text.replace("\\\n", " ").splitlines():
             command = " ".join(line.partition("#")[0].split())
             if command:
-                found.append((page, command))
-    return found
+                found.setdefault(command, page)
+    return [(page, command) for command, page in found.items()]
 
 
 @pytest.fixture
@@ -50,9 +50,11 @@ def workplace(tmp_path: Path, sample_folder: Path) -> Path:
         "mask.png": "mask.png",
     }.items():
         shutil.copy(sample_folder / source, tmp_path / name)
-    made = tmp_path / "build" / "demo"
-    made.mkdir(parents=True)
-    shutil.copy(sample_conversion().folder / "frame_baked.onnx", made)
+    # One conversion stands for both: what the commands find in the file is tested elsewhere.
+    for name in ("demo", "resize"):
+        made = tmp_path / "build" / name
+        made.mkdir(parents=True)
+        shutil.copy(sample_conversion().folder / "frame_baked.onnx", made)
     return tmp_path
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from avatar_export.files import write_atomically
@@ -17,19 +17,21 @@ from avatar_export.passes.bind_inputs import BindInputs
 from avatar_export.passes.order import optimize_order
 from avatar_export.passes.pipeline import Step
 from avatar_export.passes.scale_streams import ScaleStreams
+from avatar_export.passes.site import SitePass
 
 _HEAD = """\
 # Passes
 
 Written by `python -m avatar_export.passes.catalogue docs/passes.md` from the documentation of each
-pass. `convert` and `optimize` run them in this order. After each that changed something the model
-is run and compared with the model before the first one; a difference beyond 1e-5 of the range of
-an output, and beyond what rounding explains, ends with exit code 4.
+pass, with the reason for each of its places. `convert` and `optimize` run them in this order; some
+run twice. After each that changed something the model is run and compared with the model before the
+first one; a difference beyond 1e-5 of the range of an output, and beyond what rounding explains,
+ends with exit code 4.
 
 A pass marked *priced* offers forms that compute the same, and takes the cheapest that the target
 takes; where none is cheaper than what stands there, nothing is changed, and a note says so
-([cost.md](cost.md) has the prices). A pass marked *guarded* is taken back as a whole if the model
-is dearer after it.
+([cost.md](cost.md) has the prices). What a pass does at a place marked *guarded* is taken back as a
+whole if the model is dearer after it.
 """
 _TAIL = """\
 ## What is not here
@@ -43,7 +45,7 @@ sixteen: with the sum S = w0 + w1 + w2, in each axis,
 shares S x[i], so three products make two numbers. In two axes that is three images of differences,
 nine products, and twelve sums before the pixels can be interleaved: at 256 channels and 16x16 small
 pixels 0.12 GMAC less, 0.7 ms on an Adreno 640 by the numbers of [cost.md](cost.md), for some
-seventeen kernels more at 0.035 ms each. It does not pay there, and no runtime merges them.
+seventeen kernels more at 0.035 ms each. It does not pay there.
 
 Winograd's forms of a plain 3x3 convolution are left to the runtimes, which have them inside their
 kernels.
@@ -56,25 +58,18 @@ def page() -> str:
     steps = [Step(BindInputs({}), "first, and only for the frame graph of one person")]
     steps += optimize_order(0)
     steps.insert(-3, Step(ScaleStreams(()), "only for graphs that run in half precision"))
-    return "\n".join([_HEAD, *(_section(step) for step in _first_of_each(steps)), _TAIL])
-
-
-def _first_of_each(steps: Iterable[Step]) -> Iterator[Step]:
-    seen = set()
+    places: dict[str, list[Step]] = {}
     for step in steps:
-        if step.rewrite.name not in seen:
-            yield step
-        seen.add(step.rewrite.name)
+        places.setdefault(step.rewrite.name, []).append(step)
+    return "\n".join([_HEAD, *map(_section, places.values()), _TAIL])
 
 
-def _section(step: Step) -> str:
-    marks = [
-        mark
-        for mark, holds in (("priced", hasattr(step.rewrite, "goal")), ("guarded", step.guarded))
-        if holds
-    ]
-    heading = f"## {step.rewrite.name}" + (f" ({', '.join(marks)})" if marks else "")
-    return f"{heading}\n\n*{step.why}*\n\n{_text(step.rewrite)}\n"
+def _section(places: Sequence[Step]) -> str:
+    """One pass, with the reason for each of its places in the order."""
+    rewrite = places[0].rewrite
+    mark = " (priced)" if isinstance(rewrite, SitePass) else ""
+    reasons = [f"*{step.why}*" + (" (guarded)" if step.guarded else "") for step in places]
+    return "\n\n".join([f"## {rewrite.name}{mark}", *reasons, _text(rewrite)]) + "\n"
 
 
 def _text(rewrite: Pass) -> str:

@@ -9,7 +9,12 @@ from avatar_export.passes.base import Pass
 
 
 class LiftConstants(Pass):
-    """A node that only holds numbers becomes an initializer: no operator to list, or to run."""
+    """A node that only holds numbers becomes an initializer.
+
+        Constant -> c;  x, c -> Mul -> y        becomes        x -> Mul(c) -> y
+
+    There is no operator to list then, and none to run.
+    """
 
     name = "lift-constants"
 

@@ -129,6 +129,14 @@ def write_linear(
     return sketch.put("Add", [product, sketch.weight("bias", bias)], shape, "_bias")
 
 
+def reshaped(sketch: Sketch, value: ir.Value, shape: Sequence[int], suffix: str) -> ir.Value:
+    """``value`` in another shape of as many elements; itself if it has that shape."""
+    if fixed_shape(value) == tuple(shape):
+        return value
+    target = sketch.weight("shape", np.array(shape, np.int64))
+    return sketch.put("Reshape", [value, target], shape, suffix)
+
+
 def _added(add: ir.Node, product: ir.Value) -> np.ndarray | None:
     """Constant numbers that an Add adds to ``product`` without changing its shape."""
     if add.op_type != "Add" or add.domain:

@@ -59,6 +59,10 @@ _SUBGRAPHS = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 class LowerOpset(Pass):
     """Rewrite a model to operator set ``wanted``, or as near to it as its operators allow.
 
+        set 16:  x -> Squeeze(., axes) -> Resize(., , scales)
+        becomes
+        set 9:   x -> Squeeze<axes> -> Upsample(., scales)
+
     Most operators kept their meaning and are only renumbered. Where an attribute became an input,
     the constant input becomes the attribute again. Resize of nearest neighbours by whole factors
     becomes Upsample (set 9 and older). An operator without an older spelling (GridSample is of set

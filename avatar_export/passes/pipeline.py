@@ -186,11 +186,13 @@ class _Reference:
         """What rounding alone does: the change when every input moves by its last bit.
 
         An untrained or badly conditioned network turns the last bit into visible noise, and no
-        exact rewrite can keep it closer than that. Only measured when a pass needs it.
+        exact rewrite can keep it closer than that. Only measured when a pass needs it. It is at
+        least the rounding of one result, which may hardly depend on the inputs.
         """
         half = _holds_half(self.proto)
         nudged = {name: _nudged(x, half) for name, x in self.inputs.items()}
-        return _worst(run_onnx(self.proto, nudged, _THREADS), self.outputs)
+        one_result = float(np.finfo(np.float16 if half else np.float32).eps) / 2
+        return max(one_result, _worst(run_onnx(self.proto, nudged, _THREADS), self.outputs))
 
 
 def _nudged(x: np.ndarray, half: bool) -> np.ndarray:

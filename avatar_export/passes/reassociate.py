@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from math import prod
@@ -11,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from avatar_export.passes.base import constant, only_consumer
-from avatar_export.passes.linear import Linear, Numbers, linear_of
+from avatar_export.passes.linear import Linear, Numbers, linear_of, reshaped
 from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
 
 # Keep the row-major order of elements.
@@ -130,14 +129,7 @@ def _mixing(sketch: Sketch, site: _Site, width: int) -> ir.Value:
     narrow = len(site.product.weight)
     value = site.product.x
     if width > narrow:
-        value = _reshaped(sketch, value, (rows, narrow), "_rows")
+        value = reshaped(sketch, value, (rows, narrow), "_rows")
         ones = sketch.weight("ones", np.ones((rows, 1), kind))
         value = sketch.put("Concat", [value, ones], (rows, width), "_with_ones", axis=1)
-    return _reshaped(sketch, value, (rows, width, *[1] * len(site.kernel[1:])), "_filters")
-
-
-def _reshaped(sketch: Sketch, value: ir.Value, shape: Sequence[int], suffix: str) -> ir.Value:
-    if fixed_shape(value) == tuple(shape):
-        return value
-    target = sketch.weight("shape", np.array(shape, np.int64))
-    return sketch.put("Reshape", [value, target], shape, suffix)
+    return reshaped(sketch, value, (rows, width, *[1] * len(site.kernel[1:])), "_filters")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.linear import Linear, linear, write_linear
+from avatar_export.passes.linear import Linear, linear, reshaped, write_linear
 from avatar_export.passes.movement import Positions, repeats, sources
 from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
 
@@ -106,13 +105,13 @@ class _Narrow:
         dims = fixed_shape(source)
         assert dims is not None
         if order is None:
-            flat = _reshaped(sketch, source, [int(np.prod(dims))])
+            flat = reshaped(sketch, source, [int(np.prod(dims))], "_rows")
             indices = sketch.weight("indices", self.positions.astype(np.int64))
             return sketch.put("Gather", [flat, indices], self.positions.shape, "_columns", axis=0)
         if order != tuple(sorted(order)):
             turned = [dims[axis] for axis in order]
             source = sketch.put("Transpose", [source], turned, "_turned", perm=order)
-        return _reshaped(sketch, source, self.positions.shape)
+        return reshaped(sketch, source, self.positions.shape, "_rows")
 
 
 def _proposal(product: Linear, narrow: _Narrow) -> Proposal:
@@ -127,10 +126,3 @@ def _proposal(product: Linear, narrow: _Narrow) -> Proposal:
     value = write_linear(sketch, left, numbers, product.shape, product.is_gemm)
     what = f"{len(narrow.group)} columns were {narrow.width}, repeated"
     return Proposal(product.nodes, tuple(sketch.nodes), ((product.output, value),), what)
-
-
-def _reshaped(sketch: Sketch, value: ir.Value, shape: Sequence[int]) -> ir.Value:
-    if fixed_shape(value) == tuple(shape):
-        return value
-    target = sketch.weight("shape", np.array(shape, np.int64))
-    return sketch.put("Reshape", [value, target], shape, "_rows")

@@ -49,7 +49,14 @@ onnx.save(model, target)
 
 
 class Simplify(Pass):
-    """Let onnxsim do what it does well: fold constants, drop dead and idle nodes, infer shapes."""
+    """Let onnxsim do what it does well: fold constants, drop dead and idle nodes, infer shapes.
+
+        x -> Transpose -> Transpose -> Mul(Sqrt(c)) -> y, x -> Exp -> read by nobody
+        becomes
+        x -> Mul(sqrt c) -> y
+
+    Its own merging of layers is switched off: the passes here do that in double precision.
+    """
 
     name = "onnxsim"
 

@@ -28,7 +28,7 @@ class Proposal:
         new: nodes that would come, made by a :class:`Sketch`, in order.
         stands_for: (old value, new value) for each result that others read.
         what: the change in a few words.
-        wanted: take it whatever it costs and whoever refuses it, because the user said so.
+        wanted: take one of these whatever it costs and whoever refuses it: the user said so.
     """
 
     old: tuple[ir.Node, ...]
@@ -119,9 +119,16 @@ class SitePass(Pass):
         """
 
     def apply(self, model: ir.Model) -> list[str]:
+        names = _Names(model)
+        changes: list[str] = []
+        while found := self._sweep(model, names):  # what a site leaves may make one before it
+            changes += found
+        return changes
+
+    def _sweep(self, model: ir.Model, names: _Names) -> list[str]:
+        """Look at every node once; the notes are on what stays after it."""
         self._declined = set()
         changes, notes = [], []
-        names = _Names(model)
         waiting = list(model.graph)  # grows by what is written, which may be a site again
         for node in waiting:
             if node.graph is None:
@@ -177,17 +184,19 @@ class SitePass(Pass):
     def _choose(self, options: Sequence[Proposal]) -> Proposal:
         """The cheapest option that the target takes.
 
+        Of what is wanted one is chosen in any case; the first, if all of it is refused.
+
         Raises:
             RefusedError: there is none, or none is cheaper than what stands there.
         """
         wanted = [option for option in options if option.wanted]
+        refusals = [self.goal.refusal(option.old, option.new) for option in wanted or options]
+        taken = [o for o, no in zip(wanted or options, refusals, strict=True) if not no]
         if wanted:
-            return wanted[0]
-        refusals = [self.goal.refusal(option.old, option.new) for option in options]
-        taken = [o for o, refusal in zip(options, refusals, strict=True) if not refusal]
+            return self._cheapest(taken or wanted[:1])
         if not taken:
             raise RefusedError(f"{self.goal.name} refuses it: {refusals[0]}")
-        best = min(taken, key=lambda option: self.goal.price(option.new))
+        best = self._cheapest(taken)
         before, after = self.goal.price(best.old), self.goal.price(best.new)
         if after >= before:
             raise RefusedError(
@@ -195,6 +204,10 @@ class SitePass(Pass):
                 f"({self.goal.name})"
             )
         return best
+
+    def _cheapest(self, options: Sequence[Proposal]) -> Proposal:
+        """The first of those that save most; they need not replace the same nodes."""
+        return min(options, key=lambda o: self.goal.price(o.new) - self.goal.price(o.old))
 
     def _take(self, model: ir.Model, proposal: Proposal, names: _Names) -> None:
         graph = model.graph

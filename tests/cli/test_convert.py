@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -88,6 +89,17 @@ def test_findings_are_1_and_explained(run: Run, tmp_path: Path, frames_only: Non
     assert said.out.endswith(f"report: {out / 'report.md'}\n")
     assert (out / "frame.onnx").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("form", ["deconv", "resize"])
+def test_upsampling_is_spelled_as_asked(
+    form: str, run: Run, tmp_path: Path, frames_only: None
+) -> None:
+    words = (*with_photo(), "--upsample", form, "--no-dlc", "--out", tmp_path)
+    assert run("convert", synthetic_runs()[0], *words).status == 0
+    for name in ("frame.onnx", "frame_baked.onnx"):
+        operators = {node.op_type for node in onnx.load(tmp_path / name).graph.node}
+        assert ("ConvTranspose" in operators) == (form == "deconv"), name
 
 
 # What it refuses

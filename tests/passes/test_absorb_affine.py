@@ -184,6 +184,16 @@ def test_a_norm_that_drowns_the_tensor_stays() -> None:
     assert rewritten(AbsorbAffine(), alone, x=X)[1] == ["norm: in block, skip"]
 
 
+@pytest.mark.parametrize(("times", "taken"), [(0.9, True), (1.1, False)])
+def test_precision_may_be_lost_up_to_a_bound(times: float, taken: bool) -> None:
+    """The sum is as large as its bias, so the shift is the loss."""
+    numbers = {name: np.zeros_like(WEIGHTS[name]) for name in ("w", "u")}
+    numbers |= {"b": np.full(4, 1.0, np.float32), "g": np.ones(4, np.float32)}
+    shift = np.float32([0, 0, times * MOST - 1, 0])
+    _, changes = rewritten(AbsorbAffine(RUNS), model_of(**numbers, h=shift), x=X)
+    assert bool(changes) == taken
+
+
 def test_all_runs_count() -> None:
     """What is large in one run may be small in none."""
     numbers = {"h": np.float32([0, 0, 40.0, 0]), "b": np.zeros(4, np.float32)}

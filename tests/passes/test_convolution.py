@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -73,6 +74,13 @@ def test_padding_after_a_1x1_without_bias() -> None:
     assert operators(after) == ["Conv"]
 
 
+def test_padding_after_a_1x1_whose_bias_is_zero() -> None:
+    body = CONV % ("group = 1", ", b1", "pads = [1,0,1,2]", "")
+    proto = parsed(body, w1=rng(6, 3, 1, 1), b1=np.zeros(6, np.float32), w2=rng(2, 6, 3, 3))
+    after, _ = rewritten(MergeLinear(MACS), proto, x=rng(1, 3, 7, 5))
+    assert operators(after) == ["Conv"]
+
+
 REFUSED: dict[str, tuple[tuple[int, int], str, str, str]] = {
     "padding after a bias": (
         (1, 3), "group = 1", "pads = [1,1,1,1]",
@@ -82,6 +90,8 @@ REFUSED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         "the 1x1 convolution before a larger one has strides"),
     "padding by name": (
         (3, 1), 'auto_pad = "SAME_UPPER"', "group = 1", "padding that is not written in numbers"),
+    "padding by name of the second": (
+        (1, 3), "group = 1", 'auto_pad = "SAME_LOWER"', "padding that is not written in numbers"),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar_export.passes.gather_pixels import GatherPixels
+from avatar_export.passes.gather_pixels import GatherPixels, interleaving
 from avatar_export.passes.goal import FEWEST_MACS, Nodes
 from avatar_export.passes.macs import count_macs
 from avatar_export.passes.pipeline import Step, run_pipeline
@@ -81,6 +81,14 @@ def test_the_numbers_of_the_rows() -> None:
     after, _ = applied(GatherPixels(SLOW), proto)
     rows = next(n for name, n in initializers(after).items() if name.endswith("rows"))
     assert rows.tolist() == [[[0, 1, 4, 5], [2, 3, 6, 7]]]
+
+
+def test_the_numbers_of_rows_by_the_formula() -> None:
+    """Of two images of 3x5 pixels, each of which becomes 3x3."""
+    images, height, width, f = 2, 3, 5, 3
+    n, i, j = np.indices((images, f * height, f * width))
+    rows = ((n * height + i // f) * width + j // f) * f * f + (i % f) * f + j % f
+    np.testing.assert_array_equal(interleaving(images, height, width, f), rows)
 
 
 def test_a_crop_costs_nothing() -> None:

@@ -207,3 +207,16 @@ def test_in_a_pipeline() -> None:
     step = Step(MergeLinear(MACS), "no activation between")
     _, (record,) = run_pipeline(proto_of(DENSE["Gemm"][0]), [step], {"x": rng(3, 4)})
     assert (record.macs_before, record.macs_after) == (216, 60)
+
+
+def test_a_pair_that_shows_when_another_is_merged() -> None:
+    """While "other" reads the product too, the sum is no part of it, and "first" visits it then."""
+    body = """
+        [m] m = MatMul(x, w1) [p] p = MatMul(m, w2) h = Add(p, b2) [first] y = MatMul(h, k5)
+        [other] z = MatMul(p, k5)
+    """
+    text = f"g (float[3,4] x) => (float[3,2] y, float[3,2] z) {{ {body} }}"
+    names = ("w1", "w2", "b2")
+    proto = parsed(text, 13, **{n: NUMBERS[n] for n in names}, k5=rng(5, 2, seed=4))
+    after, _ = rewritten(MergeLinear(MACS), proto, x=rng(3, 4))
+    assert operators(after) == ["MatMul", "Add", "MatMul"]

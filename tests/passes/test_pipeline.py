@@ -173,6 +173,20 @@ def test_rounding_is_no_error(proto: onnx.ModelProto) -> None:
     assert 0 < record.worst <= TOLERANCE
 
 
+@pytest.mark.parametrize(("gain", "admitted"), [(3e3, True), (1e5, False)])
+def test_a_network_that_magnifies_rounding(gain: float, admitted: bool) -> None:
+    """What the last bit of an input does, a pass may do; but nothing that would be seen."""
+    body = "g (float[1,3,4,4] x) => (float[1,2,4,4] y) { c = Conv(x, w) m = Mul(c, k) y = Sin(m) }"
+    proto, feeds = parsed(body, w=rng(2, 3, 1, 1), k=gain), {"x": INPUTS["x"]}
+    steps = [Step(Weights(1 + 3e-7), "")]
+    if admitted:
+        _, (record,) = run_pipeline(proto, steps, feeds)
+        assert record.worst > TOLERANCE
+    else:
+        with pytest.raises(ParityError):
+            run_pipeline(proto, steps, feeds)
+
+
 def test_the_difference_is_relative_to_the_range_of_an_output() -> None:
     """Small numbers are held to the same standard as large ones."""
     body = "g (float[1,3,4,4] x) => (float[1,2,4,4] y) { y = Conv(x, w) }"
@@ -317,3 +331,12 @@ def test_half_precision_rounds_where_its_weights_are_folded() -> None:
     assert TOLERANCE < record.worst < 1e-2
     with pytest.raises(ParityError):
         run_pipeline(model, [Step(Weights(1.1), "why")], inputs)
+
+
+def test_half_precision_rounds_where_the_inputs_do_not_matter() -> None:
+    body = HALF.replace("c = Conv", "z = Sub(x, x) c = Conv").replace("](x, w)", "](z, w, g)")
+    weights = {name: rng(8, seed=k).astype(np.float16) for k, name in enumerate("gbm")}
+    weights |= {"w": rng(8, 8, 3, 3).astype(np.float16), "v": np.full(8, 0.7, np.float16)}
+    inputs = {"x": rng(1, 8, 8, 8).astype(np.float16)}
+    _, (record,) = run_pipeline(parsed(body, **weights), [Step(FoldBatchNorm(), "why")], inputs)
+    assert TOLERANCE < record.worst < 1e-3

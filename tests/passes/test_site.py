@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -8,10 +10,10 @@ import onnx_ir as ir
 import pytest
 
 from avatar_export.errors import ModelError
-from avatar_export.passes.goal import FEWEST_MACS
+from avatar_export.passes.goal import FEWEST_MACS, Nodes
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape, title
-from tests.passes.models import loaded, operators, parsed, rewritten, rng, stamps
+from tests.passes.models import applied, loaded, operators, parsed, rewritten, rng, stamps
 
 X = rng(1, 2, 4, 4)
 ROW = """g (float[1,2,4,4] x) => (float[1,2,4,4] y) {
@@ -19,6 +21,7 @@ ROW = """g (float[1,2,4,4] x) => (float[1,2,4,4] y) {
     [second] b = Relu(a)
     [third] y = Relu(b)
 }"""
+TWO = parsed("g (float[1,2,4,4] x) => (float[1,2,4,4] y) { [p] a = Relu(x) [q] y = Relu(a) }")
 
 
 class Twice(SitePass):
@@ -125,6 +128,38 @@ def test_a_wish_is_granted_whatever_it_costs() -> None:
     step = Twice(wanted=True, refusal=lambda old, new: "never", price=lambda nodes: -len(nodes))
     after, _ = rewritten(step, parsed(ROW), x=X)
     assert operators(after) == ["Relu"]
+
+
+def refusing(*lengths: int) -> Callable[[Nodes, Nodes], str]:
+    """No spelling of so many nodes."""
+    return lambda old, new: f"{len(new)} nodes" if len(new) in lengths else ""
+
+
+@pytest.mark.parametrize(
+    ("refused", "muls"),
+    [((), 2), ((3,), 1), ((2, 3), 0), ((1, 2), 2), ((1, 2, 3), 0)],
+    ids=["none", "the cheapest", "all but the first", "all but the last", "all"],
+)
+def test_of_wishes_the_cheapest_is_granted_that_the_target_takes(
+    refused: tuple[int, ...], muls: int
+) -> None:
+    """The longer the cheaper, all dearer than the old nodes; the first, if none is taken."""
+    price = partial(_longer_is_cheaper, dearer=10.0)
+    after, _ = rewritten(Twice(3, True, refusal=refusing(*refused), price=price), TWO, x=X)
+    assert operators(after) == ["Relu", *muls * ["Mul"]]
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_of_equal_prices_the_first_is_taken(wanted: bool) -> None:
+    step = Twice(3, wanted, price=lambda nodes: float(nodes[0].graph is not None))
+    after, changes = rewritten(step, TWO, x=X)
+    assert (operators(after), changes) == (["Relu"], ["q: 0 Mul"])
+    step.goal = replace(step.goal, refusal=refusing(1))
+    assert applied(step, TWO)[1] == ["q: 1 Mul"]
+
+
+def _longer_is_cheaper(nodes: Nodes, dearer: float) -> float:
+    return -len(nodes) + dearer * (nodes[0].graph is None)
 
 
 def test_where_the_algebra_does_not_hold() -> None:

@@ -1,4 +1,4 @@
-"""Which convolutions are rewritten, what is left of the upsampling, and what is refused."""
+"""Which convolutions are rewritten, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from avatar_export.passes import upsample_conv
-from avatar_export.passes.goal import FEWEST_MACS, UpsampleForm
+from avatar_export.passes import upsample_site
+from avatar_export.passes.goal import UpsampleForm
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.upsample_conv import UpsampleConv
 from tests.passes.models import applied, initializers, operators, parsed, rewritten, rng
 from tests.passes.upsampled import (
     CONV,
-    DECONV,
     FEW_PADS,
     FORMS,
     MACS,
     NUMBERS,
     SUBPIXEL,
     UP,
+    UPS,
     X,
     assert_left_alone,
     macs,
@@ -63,9 +63,9 @@ def test_a_weight_that_would_blow_up_the_model(
     form: UpsampleForm, shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = f"its weight would be as large as {shape}"
-    monkeypatch.setattr(upsample_conv, "_MOST_NUMBERS", 24 * 16 - 1)
+    monkeypatch.setattr(upsample_site, "_MOST_NUMBERS", 24 * 16 - 1)
     assert_left_alone(wanting(form), f"{UP} {CONV}", note)
-    monkeypatch.setattr(upsample_conv, "_MOST_NUMBERS", 24 * 16)
+    monkeypatch.setattr(upsample_site, "_MOST_NUMBERS", 24 * 16)
     assert len(applied(UpsampleConv(wanting(form)), model_of(f"{UP} {CONV}"))[1]) == 1
 
 
@@ -112,48 +112,6 @@ def test_a_size_that_is_not_known() -> None:
     assert (changes, step.notes) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("tail", "outputs"),
-    [
-        ("", "float[N,C,H,W] y, float[N,C,H,W] u"),
-        ("z = Relu(u)", "float[N,C,H,W] y, float[N,C,H,W] z"),
-    ],
-    ids=["is a graph output", "is read by others"],
-)
-def test_an_upsampling_that_stays(tail: str, outputs: str) -> None:
-    before = model_of(f"{UP} {CONV} {tail}", outputs)
-    after, _ = rewritten(UpsampleConv(MACS), before, x=X)
-    left = ["ConvTranspose", "Resize", *(["Relu"] if tail else [])]
-    assert sorted(operators(after)) == sorted(left)
-    assert "u" in {name for node in after.graph.node for name in node.output}
-
-
-def test_an_upsampling_that_a_branch_reads_stays() -> None:
-    branches = "q = If(yes) <then_branch = t () => (float[1,4,10,6] i) { i = Relu(u) },"
-    branches += "else_branch = e () => (float[1,4,10,6] j) { j = Neg(u) }>"
-    outputs = "float[N,C,H,W] y, float[N,C,H,W] q"
-    before = model_of(f"{UP} {CONV} {branches}", outputs, yes=np.array(True))
-    after, _ = rewritten(UpsampleConv(MACS), before, x=X)
-    assert sorted(operators(after)) == ["ConvTranspose", "If", "Resize"]
-
-
-def test_its_price_counts_when_it_stays() -> None:
-    """By nodes alone: one for one saves nothing, one for two does."""
-    nodes = replace(FEWEST_MACS, price=len)
-    outputs = "float[N,C,H,W] y, float[N,C,H,W] u"
-    assert applied(UpsampleConv(nodes), model_of(f"{UP} {CONV}", outputs))[1] == []
-    assert len(applied(UpsampleConv(nodes), model_of(f"{UP} {CONV}"))[1]) == 1
-
-
-def test_two_convolutions_of_one_upsampling() -> None:
-    """Nobody needs it when both are done."""
-    other = "[other] z = Conv<pads = [2,2,2,2]>(u, large)"
-    before = model_of(f"{UP} {CONV} {other}", "float[N,C,H,W] y, float[N,C,H,W] z")
-    after, changes = rewritten(UpsampleConv(MACS), before, x=X)
-    assert changes == [f"conv: {DECONV}", f"other: {DECONV}"]
-    assert operators(after) == ["ConvTranspose", "ConvTranspose"]
-
-
 def test_one_after_the_other() -> None:
     nodes = f'{UP} c = Conv<pads = [1,1,1,1]>(u, w, b) a = Relu(c) v = Resize(a, "", wide)'
     before = model_of(f"{nodes} y = Conv<pads = [1,1,1,1]>(v, next)", next=rng(2, 6, 3, 3))
@@ -181,27 +139,10 @@ def test_where_it_came_from_is_kept() -> None:
     assert found["module"] == "conv"
 
 
-@pytest.mark.parametrize(
-    ("opset", "upsample"),
-    [
-        (7, 'Upsample<mode = "nearest", scales = [1., 1., 2., 2.]>(x)'),
-        (9, "Upsample(x, twice)"),
-        (10, "Resize(x, twice)"),
-        (11, "Resize(x, roi, twice)"),
-        (16, 'Resize(x, "", "", sizes)'),
-        (18, 'Resize(x, "", twice)'),
-        (19, 'Resize<axes = [3,2]>(x, "", two)'),
-        (21, 'Resize<axes = [2,3]>(x, "", two)'),
-    ],
-)
+@pytest.mark.parametrize("opset", UPS)
 @pytest.mark.parametrize("form", FORMS)
-def test_operator_sets(form: UpsampleForm, opset: int, upsample: str) -> None:
-    more = {
-        "roi": np.zeros(8, np.float32),
-        "sizes": np.int64([1, 4, 10, 6]),
-        "two": np.float32([2, 2]),
-    }
-    before = model_of(f"u = {upsample} {CONV}", opset=opset, **more)
+def test_operator_sets(form: UpsampleForm, opset: int) -> None:
+    before = model_of(f"{UPS[opset]} {CONV}", opset=opset)
     after, _ = rewritten(UpsampleConv(wanting(form)), before, x=X)
     expected = {"deconv": ["ConvTranspose"], "subpixel": ["Conv", "DepthToSpace", "Slice"]}
     assert operators(after) == expected[form]

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+from hypothesis import assume
+from hypothesis import strategies as st
 
 from avatar_export.passes.goal import FEWEST_MACS, Goal, Nodes, UpsampleForm
 from avatar_export.passes.macs import count_macs, node_macs
@@ -24,8 +26,22 @@ NUMBERS = {
     "twice": np.float32([1, 1, 2, 2]),
     "wide": np.float32([1, 1, 1, 3]),
     "once": np.ones(4, np.float32),
+    "roi": np.zeros(8, np.float32),
+    "sizes": np.int64([1, 4, 10, 6]),
+    "two": np.float32([2, 2]),
 }
 UP = '[up] u = Resize(x, "", twice)'
+# The same in other operator sets.
+UPS = {
+    7: 'u = Upsample<mode = "nearest", scales = [1., 1., 2., 2.]>(x)',
+    9: "u = Upsample(x, twice)",
+    10: "u = Resize(x, twice)",
+    11: "u = Resize(x, roi, twice)",
+    16: 'u = Resize(x, "", "", sizes)',
+    18: 'u = Resize(x, "", twice)',
+    19: 'u = Resize<axes = [3,2]>(x, "", two)',
+    21: 'u = Resize<axes = [2,3]>(x, "", two)',
+}
 CONV = "[conv] y = Conv<pads = [1,1,1,1]>(u, w, b)"
 FORMS: tuple[UpsampleForm, ...] = ("deconv", "subpixel")
 DECONV, SUBPIXEL = "one transposed convolution", "phases at the small size, interleaved"
@@ -63,3 +79,37 @@ def assert_left_alone(
     _, changes = applied(step, model_of(nodes, opset=opset, **more))
     assert changes == []
     assert list(step.notes) == [f"conv stays: {note}" for note in notes]
+
+
+Pair = tuple[int, int]
+PAIRS = st.tuples(st.integers(1, 5), st.integers(1, 5))
+CASES = {
+    "size": PAIRS,
+    "kernel": PAIRS,
+    "pads": st.tuples(*[st.integers(0, 4)] * 4),
+    "dilation": st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    "bias": st.booleans(),
+    "batch": st.integers(1, 2),
+}
+
+
+def any_model(
+    size: Pair, factors: Pair, kernel: Pair, pads: tuple[int, ...], dilation: Pair, bias: bool,
+    batch: int, group: int = 1,
+) -> tuple[onnx.ModelProto, np.ndarray, Pair]:  # fmt: skip
+    """A model, its input, and the height and width of its result."""
+    after = [
+        f * n + pads[i] + pads[i + 2] - (k - 1) * d
+        for i, (n, f, k, d) in enumerate(zip(size, factors, kernel, dilation, strict=True))
+    ]
+    assume(min(after) > 0 and kernel != (1, 1) and factors != (1, 1))
+    attributes = f"pads = {list(pads)}, dilations = {list(dilation)}, group = {group}"
+    conv = f"[conv] y = Conv<{attributes}>(u, w{', b' if bias else ''})"
+    body = f"g (float[{batch},4,{size[0]},{size[1]}] x) => (float[N,C,H,W] y) {{ {UP} {conv} }}"
+    numbers = {"w": rng(8, 4 // group, *kernel), "twice": np.float32([1, 1, *factors])}
+    numbers |= {"b": rng(8)} if bias else {}
+    return parsed(body, **numbers), rng(batch, 4, *size), (after[0], after[1])
+
+
+def taps(kernel: int, dilation: int) -> int:
+    return (kernel - 1) * dilation + 1
