@@ -57,6 +57,13 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
     return None if tensor is None else tensor.numpy()
 
 
+def fixed_shape(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The shape of a value if every dimension is a number."""
+    if value is None or value.shape is None or not value.shape.is_static():
+        return None
+    return tuple(value.shape.numpy())
+
+
 def add_initializer(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
     """Register a new initializer under a name that is still free."""
     graph = model.graph

@@ -16,7 +16,6 @@ from avatar_export.passes.base import Pass
 from avatar_export.passes.bind_inputs import BindInputs
 from avatar_export.passes.order import optimize_order
 from avatar_export.passes.pipeline import Step
-from avatar_export.passes.scale_streams import ScaleStreams
 from avatar_export.passes.site import SitePass
 
 _HEAD = """\
@@ -56,8 +55,7 @@ _ARGUMENTS = re.compile(r"\n(Args|Raises|Attributes):\n.*", re.DOTALL)
 def page() -> str:
     """The whole page."""
     steps = [Step(BindInputs({}), "first, and only for the frame graph of one person")]
-    steps += optimize_order(0)
-    steps.insert(-3, Step(ScaleStreams(()), "only for graphs that run in half precision"))
+    steps += optimize_order(0, runs=[{}])
     places: dict[str, list[Step]] = {}
     for step in steps:
         places.setdefault(step.rewrite.name, []).append(step)

@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from avatar_export.passes.base import constant
-from avatar_export.passes.site import RefusedError, fixed_shape
+from avatar_export.passes.base import constant, fixed_shape
+from avatar_export.passes.site import RefusedError
 
 Numbers = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from avatar_export.passes.affine import Affine, affine_of
-from avatar_export.passes.base import constant, only_consumer
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
 from avatar_export.passes.layers import Layer, Numbers
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape, title
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, title
 
 # Layers that take a scale and shift over.
 _TAKERS = {"BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"}

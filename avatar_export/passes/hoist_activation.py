@@ -6,8 +6,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from avatar_export.passes.base import only_consumer
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.base import fixed_shape, only_consumer
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 # Operators of one input that work number by number. Clip has more inputs from set 11 on.
 ACTIVATIONS = {

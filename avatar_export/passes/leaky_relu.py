@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.base import constant, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 # Operators that a spelling may end in.
 _ENDS = {"Add", "Max", "PRelu", "Sub", "Where"}

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from avatar_export.passes.base import constant, only_consumer
-from avatar_export.passes.site import Sketch, fixed_shape
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
+from avatar_export.passes.site import Sketch
 
 Numbers = NDArray[np.float64]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.hoist_activation import kind, settings
 from avatar_export.passes.siblings import Sibling, outputs_last, siblings_of
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 
 class MergeSiblings(SitePass):

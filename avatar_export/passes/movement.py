@@ -9,8 +9,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from avatar_export.passes.base import constant
-from avatar_export.passes.site import fixed_shape
+from avatar_export.passes.base import constant, fixed_shape
 from avatar_export.precision.runner import run_onnx
 
 Positions = NDArray[np.int32]

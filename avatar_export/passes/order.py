@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -75,8 +76,12 @@ def _folded() -> list[Step]:
 
 
 def _cheaper(goal: Goal, runs: Runs) -> list[Step]:
-    """Passes that save multiply-adds, bytes or kernels; norms are folded before them."""
-    return [
+    """Passes that save multiply-adds, bytes or kernels; norms are folded before them.
+
+    A site is priced without all of what surrounds it, so each pass is held to its promise as a
+    whole as well. A form of upsampling that the user wants is not.
+    """
+    steps = [
         Step(LeakyReluSpelling(goal), "before the others: one node where a pattern stood"),
         Step(PoolConv(goal), "before layers are merged: a 1x1 convolution is cheaper pooled first"),
         Step(RepeatedColumns(goal), "before products are merged: it makes the first one narrow"),
@@ -97,10 +102,15 @@ def _cheaper(goal: Goal, runs: Runs) -> list[Step]:
         Step(HoistActivation(goal), "after siblings are merged: their Split is what it looks for"),
         Step(GatherPixels(goal), "last: it respells what the others wrote"),
     ]
+    wanted = {UpsampleConv.name} if goal.upsample is not None else set()
+    return [replace(step, guarded=step.rewrite.name not in wanted) for step in steps]
 
 
 def _scale(runs: Runs) -> Step:
-    return Step(ScaleStreams(runs), "after folding: only layers with constant numbers can scale")
+    return Step(
+        ScaleStreams(runs),
+        "only for graphs in half precision; after folding, which makes numbers constant",
+    )
 
 
 def _lower(opset: int) -> Step:

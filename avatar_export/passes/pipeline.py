@@ -149,13 +149,10 @@ class _Measure:
 
 def _dearer(before: ir.Model, after: ir.Model, goal: Goal) -> str:
     """In what way a model is dearer than before; empty if it is not."""
-    was, now = _Measure.of(before, goal), _Measure.of(after, goal)
-    if now.macs > was.macs:
-        return f"{now.macs} multiply-adds instead of {was.macs}"
-    assert was.seconds is not None and now.seconds is not None
-    if now.seconds > was.seconds * (1 + 1e-9):
-        return f"{1e3 * now.seconds:.4g} ms instead of {1e3 * was.seconds:.4g} ms ({goal.name})"
-    return ""
+    was, now = (goal.price(list(model.graph)) for model in (before, after))
+    if now <= was * (1 + 1e-9):
+        return ""
+    return f"{1e3 * now:.4g} ms instead of {1e3 * was:.4g} ms ({goal.name})"
 
 
 class _Reference:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from avatar_export.passes.site import fixed_shape
+from avatar_export.passes.base import fixed_shape
 
 _ONE_NUMBER = {
     "Abs",

@@ -8,10 +8,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant, only_consumer
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
 from avatar_export.passes.pointwise import is_1x1, keeps_grid, pixel_slots
 from avatar_export.passes.repetition import repeat, repetition
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 
 class PointwiseBeforeUpsample(SitePass):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant, only_consumer
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 
 class PoolConv(SitePass):

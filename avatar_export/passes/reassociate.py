@@ -9,9 +9,9 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant, only_consumer
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
 from avatar_export.passes.linear import Linear, Numbers, linear_of, reshaped
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 # Keep the row-major order of elements.
 _VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})

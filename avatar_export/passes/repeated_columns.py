@@ -8,9 +8,10 @@ from itertools import permutations
 import numpy as np
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.linear import Linear, linear, reshaped, write_linear
 from avatar_export.passes.movement import Positions, repeats, sources
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch
 
 _MOST_AXES = 5  # of a source whose axes are tried in every order: 120 orders
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.cures.resizing import Rule, picks, resized_axes
-from avatar_export.passes.site import Sketch, fixed_shape
+from avatar_export.passes.site import Sketch
 from avatar_export.resize import Axis
 
 # A Resize of set 10 has neither attribute; Upsample never had them.

@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant
+from avatar_export.passes.base import constant, fixed_shape
 from avatar_export.passes.hoist_activation import activation_after
-from avatar_export.passes.site import RefusedError, fixed_shape
+from avatar_export.passes.site import RefusedError
 
 
 @dataclass(frozen=True)

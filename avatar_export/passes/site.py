@@ -13,6 +13,7 @@ import onnx_ir as ir
 from avatar_export.errors import ModelError
 from avatar_export.passes.base import Pass, drop_unused
 from avatar_export.passes.goal import FEWEST_MACS, Goal
+from avatar_export.passes.names import Names
 
 
 class RefusedError(Exception):
@@ -119,13 +120,13 @@ class SitePass(Pass):
         """
 
     def apply(self, model: ir.Model) -> list[str]:
-        names = _Names(model)
+        names = Names(model)
         changes: list[str] = []
         while found := self._sweep(model, names):  # what a site leaves may make one before it
             changes += found
         return changes
 
-    def _sweep(self, model: ir.Model, names: _Names) -> list[str]:
+    def _sweep(self, model: ir.Model, names: Names) -> list[str]:
         """Look at every node once; the notes are on what stays after it."""
         self._declined = set()
         changes, notes = [], []
@@ -209,7 +210,7 @@ class SitePass(Pass):
         """The first of those that save most; they need not replace the same nodes."""
         return min(options, key=lambda o: self.goal.price(o.new) - self.goal.price(o.old))
 
-    def _take(self, model: ir.Model, proposal: Proposal, names: _Names) -> None:
+    def _take(self, model: ir.Model, proposal: Proposal, names: Names) -> None:
         graph = model.graph
         names.release(proposal.old)
         for node in proposal.new:
@@ -230,37 +231,6 @@ class SitePass(Pass):
         graph.remove(proposal.old, safe=True)
 
 
-class _Names:
-    """Names that nodes and values of one model bear."""
-
-    def __init__(self, model: ir.Model) -> None:
-        graph = model.graph
-        values = [*graph.inputs, *graph.initializers.values()]
-        values += [value for node in graph for value in node.outputs]
-        self._values = {value.name for value in values if value.name}
-        self._nodes = {node.name for node in graph if node.name}
-
-    def release(self, nodes: Sequence[ir.Node]) -> None:
-        """Let others bear the names of nodes that go."""
-        self._nodes -= {node.name for node in nodes if node.name}
-
-    def free_node(self, wish: str) -> str:
-        """``wish``, or with the first number that makes it free among nodes; then taken."""
-        return _free(wish, self._nodes)
-
-    def free_value(self, wish: str) -> str:
-        """The same among values."""
-        return _free(wish, self._values)
-
-
-def _free(wish: str, taken: set[str]) -> str:
-    name, number = wish, 1
-    while name in taken:
-        name, number = f"{wish}_{number}", number + 1
-    taken.add(name)
-    return name
-
-
 def _unlink(nodes: Sequence[ir.Node]) -> None:
     """Make nodes that are in no graph read nothing."""
     for node in nodes:
@@ -276,10 +246,3 @@ def _is_new_weight(value: ir.Value) -> bool:
 def title(node: ir.Node) -> str:
     """How a node is called in what is said to people."""
     return node.name or f"{node.op_type} -> {node.outputs[0].name}"
-
-
-def fixed_shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    """The shape of a value if it is known in full."""
-    if value is None or value.shape is None or not value.shape.is_static():
-        return None
-    return tuple(value.shape.numpy())

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant, only_consumer
+from avatar_export.passes.base import constant, fixed_shape, only_consumer
 from avatar_export.passes.layers import Layer, Numbers
-from avatar_export.passes.site import RefusedError, fixed_shape, title
+from avatar_export.passes.site import RefusedError, title
 
 # Layers whose channels lie on axis 1, as those of a stream do.
 _LAYERS = {"BatchNormalization", "Conv", "ConvTranspose", "Gemm"}

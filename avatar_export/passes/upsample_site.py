@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import only_consumer
+from avatar_export.passes.base import fixed_shape, only_consumer
 from avatar_export.passes.convolution import Convolution, Numbers, convolution
 from avatar_export.passes.repetition import repetition
-from avatar_export.passes.site import Proposal, RefusedError, Sketch, fixed_shape
+from avatar_export.passes.site import Proposal, RefusedError, Sketch
 from avatar_export.passes.upsample_kernels import Line, Matrix
 
 # Of the largest weight; a pipeline lets results change ten times as much.

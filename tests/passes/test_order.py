@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from avatar_export.graphs.bilayer import frame_graph, graph_parameters
 from avatar_export.graphs.export import export_onnx
 from avatar_export.networks.bilayer import Avatar, BilayerModel
+from avatar_export.passes.goal import FEWEST_MACS
 from avatar_export.passes.order import bake_order, draft_order, optimize_order
 from avatar_export.passes.pipeline import PassRecord, run_pipeline
 from avatar_export.precision.runner import run_onnx
@@ -94,6 +96,13 @@ def test_onnxsim_comes_again_and_may_not_undo_anything() -> None:
     first, second = (s for s in optimize_order(OPSET) if s.rewrite.name == "onnxsim")
     assert not first.guarded
     assert second.guarded
+
+
+def test_what_is_to_save_is_guarded_unless_the_user_wants_it() -> None:
+    guarded = {s.rewrite.name for s in optimize_order(OPSET) if s.guarded}
+    assert {"upsample-conv", "merge-siblings", "absorb-affine"} <= guarded
+    wanting = optimize_order(OPSET, replace(FEWEST_MACS, upsample="deconv"))
+    assert guarded - {s.rewrite.name for s in wanting if s.guarded} == {"upsample-conv"}
 
 
 def test_baking_binds_first_and_then_goes_the_same_way() -> None:

@@ -286,27 +286,12 @@ def test_a_guarded_pass_that_makes_it_dearer_is_taken_back(proto: onnx.ModelProt
     assert "(fewest multiply-adds)" in record.notes[0]
 
 
-def test_a_guarded_pass_must_not_add_multiply_adds_either(proto: onnx.ModelProto) -> None:
+def test_a_guarded_pass_that_costs_the_same_stays(proto: onnx.ModelProto) -> None:
     free = Goal("all is free", lambda nodes: 0.0)
-    step = Step(Outputs("widen"), "why", guarded=True)
-    _, (record,) = run_pipeline(proto, [step], INPUTS, verify=False, goal=free)
-    assert record.changes == ("widen",)  # dearer in nothing that is counted
-    step = Step(Twin(), "why", guarded=True)
-    _, (record,) = run_pipeline(proto, [step], INPUTS, goal=free)
-    assert record.notes == ("taken back: 192 multiply-adds instead of 96",)
-
-
-class Twin(Pass):
-    """Adds the first convolution a second time."""
-
-    name = "twin"
-
-    def apply(self, model: ir.Model) -> list[str]:
-        first = model.graph[0]
-        node = ir.node("Conv", first.inputs)
-        node.outputs[0].name = "again"
-        model.graph.append(node)
-        return ["one more"]
+    step = Step(Longer(), "why", guarded=True)
+    after, (record,) = run_pipeline(proto, [step], INPUTS, goal=free)
+    assert record.changes == ("one node more",)
+    assert len(after.graph.node) == 4
 
 
 def test_the_goal_prices_the_model_before_and_after(proto: onnx.ModelProto) -> None:
@@ -334,7 +319,7 @@ def test_half_precision_rounds_where_its_weights_are_folded() -> None:
 
 
 def test_half_precision_rounds_where_the_inputs_do_not_matter() -> None:
-    body = HALF.replace("c = Conv", "z = Sub(x, x) c = Conv").replace("](x, w)", "](z, w, g)")
+    body = HALF.replace("c = Conv", "z = Sub(x, x) c = Conv").replace("(x, w)", "(z, w, g)")
     weights = {name: rng(8, seed=k).astype(np.float16) for k, name in enumerate("gbm")}
     weights |= {"w": rng(8, 8, 3, 3).astype(np.float16), "v": np.full(8, 0.7, np.float16)}
     inputs = {"x": rng(1, 8, 8, 8).astype(np.float16)}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.repetition import repeat, repetition
-from avatar_export.passes.site import Sketch, fixed_shape
+from avatar_export.passes.site import Sketch
 from avatar_export.precision.runner import run_onnx
 from avatar_export.resize import COORDINATES, ROUNDINGS
 from tests.passes.models import loaded, parsed, rng

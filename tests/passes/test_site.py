@@ -10,9 +10,10 @@ import onnx_ir as ir
 import pytest
 
 from avatar_export.errors import ModelError
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.goal import FEWEST_MACS, Nodes
 from avatar_export.passes.pipeline import Step, run_pipeline
-from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, fixed_shape, title
+from avatar_export.passes.site import Proposal, RefusedError, SitePass, Sketch, title
 from tests.passes.models import applied, loaded, operators, parsed, rewritten, rng, stamps
 
 X = rng(1, 2, 4, 4)

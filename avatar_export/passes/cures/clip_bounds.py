@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
-from avatar_export.passes.cures.reading import fixed_shape, scalar_of
+from avatar_export.passes.cures.reading import scalar_of
 from avatar_export.passes.cures.writer import Writer
 
 _OTHER = {"Min": "Max", "Max": "Min"}

@@ -7,9 +7,9 @@ from math import prod
 
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
 from avatar_export.passes.cures.equation import Equation, EquationError
-from avatar_export.passes.cures.reading import fixed_shape
 from avatar_export.passes.cures.writer import Writer
 
 # The one equation that the converter has.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
 from avatar_export.passes.cures.padding import (
     Padding,
@@ -13,7 +14,7 @@ from avatar_export.passes.cures.padding import (
     put_pad,
     read_padding,
 )
-from avatar_export.passes.cures.reading import fixed_shape, scalar_of
+from avatar_export.passes.cures.reading import scalar_of
 from avatar_export.passes.cures.writer import Writer
 
 _INT32 = np.iinfo(np.int32)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant
+from avatar_export.passes.base import constant, fixed_shape
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
-from avatar_export.passes.cures.reading import fixed_shape, made_by, rank, scalar_of
+from avatar_export.passes.cures.reading import made_by, rank, scalar_of
 from avatar_export.passes.cures.writer import Writer
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from avatar_export.passes.base import fixed_shape
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
-from avatar_export.passes.cures.reading import fixed_shape, rank
+from avatar_export.passes.cures.reading import rank
 from avatar_export.passes.cures.writer import Writer
 
 

@@ -17,13 +17,6 @@ def rank(value: ir.Value | None) -> int | None:
     return None if value is None or value.shape is None else len(value.shape)
 
 
-def fixed_shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    """The shape, if every dimension is a number."""
-    if value is None or value.shape is None or not value.shape.is_static():
-        return None
-    return tuple(int(size) for size in value.shape)  # type: ignore[arg-type]
-
-
 def scalar_of(value: ir.Value | None) -> float | None:
     """The number in a constant of one element."""
     numbers = constant(value)

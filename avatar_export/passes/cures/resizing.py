@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant
-from avatar_export.passes.cures.reading import fixed_shape
+from avatar_export.passes.base import constant, fixed_shape
 from avatar_export.resize import COORDINATES, ROUNDINGS, Axis, nearest
 
 # Coordinates and rounding of a nearest Resize.

@@ -8,9 +8,9 @@ from math import prod
 
 import onnx_ir as ir
 
-from avatar_export.passes.base import only_consumer
+from avatar_export.passes.base import fixed_shape, only_consumer
 from avatar_export.passes.cures.cure import Cure, LeftAloneError
-from avatar_export.passes.cures.reading import fixed_shape, rank
+from avatar_export.passes.cures.reading import rank
 from avatar_export.passes.cures.writer import Writer
 
 _MOST_AXES = 5

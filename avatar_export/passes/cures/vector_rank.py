@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from avatar_export.passes.base import constant
+from avatar_export.passes.base import constant, fixed_shape
 from avatar_export.passes.cures.cure import Cure
-from avatar_export.passes.cures.reading import fixed_shape
 from avatar_export.passes.cures.writer import Writer
 
 

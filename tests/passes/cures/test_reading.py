@@ -4,14 +4,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from avatar_export.passes.cures.reading import (
-    fixed_shape,
-    joins_fixed_names,
-    made_by,
-    rank,
-    scalar_of,
-    title,
-)
+from avatar_export.passes.base import fixed_shape
+from avatar_export.passes.cures.reading import joins_fixed_names, made_by, rank, scalar_of, title
 from tests.passes.models import loaded, parsed
 
 
