@@ -8,8 +8,13 @@ import onnx_ir as ir
 from onnx import numpy_helper
 
 from avatar_export.passes.base import STAMP, Pass
+from avatar_export.passes.goal import Goal
+from avatar_export.passes.macs import node_macs
 from avatar_export.passes.pipeline import TOLERANCE, infer_shapes
 from avatar_export.precision.runner import run_onnx
+
+# At the sizes of these tests a node more would cost more than the multiply-adds saved.
+MACS = Goal("multiply-adds", lambda nodes: sum(node_macs(node) for node in nodes))
 
 
 def parsed(body: str, opset: int = 13, ir_version: int = 8, **weights: object) -> onnx.ModelProto:

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar_export.passes.goal import Goal
-from avatar_export.passes.macs import count_macs, node_macs
+from avatar_export.passes.macs import count_macs
 from avatar_export.passes.pipeline import Step, run_pipeline
 from avatar_export.passes.repeated_columns import RepeatedColumns
 from tests.passes.models import (
+    MACS,
     applied,
     initializers,
     loaded,
@@ -21,8 +22,6 @@ from tests.passes.models import (
     stamps,
 )
 
-# At the sizes of these tests a node more would cost more than the multiply-adds saved.
-MACS = Goal("multiply-adds", lambda nodes: sum(node_macs(node) for node in nodes))
 NEAREST = (
     '<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">'
 )
