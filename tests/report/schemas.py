@@ -40,3 +40,13 @@ def complaints(name: str, content: Any) -> list[str]:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(strict(schema))
     return [f"{e.json_path}: {e.message[:200]}" for e in validator.iter_errors(content)]
+
+
+def renamed(content: Any, path: tuple[Any, ...]) -> Any:
+    """A copy in which the field at ``path`` is called ``new``: one field less, and one more."""
+    copied = copy.deepcopy(content)
+    parent = copied
+    for key in path[:-1]:
+        parent = parent[key]
+    parent["new"] = parent.pop(path[-1])
+    return copied
